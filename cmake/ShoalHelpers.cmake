@@ -1,0 +1,66 @@
+# The project's own verbs.
+
+# shoal_library(core PACKAGES fyaml LIBRARIES ...): the folder's sources as one static library
+# shoal_<room>. LIBRARIES are rooms below; PACKAGES are foreign libraries, private to the room.
+function(shoal_library room)
+  cmake_parse_arguments(A "" "" "ROOMS;PACKAGES" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.c
+       ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  if(NOT sources)
+    add_library(shoal_${room} INTERFACE)
+    return()
+  endif()
+  add_library(shoal_${room} STATIC ${sources})
+  target_include_directories(shoal_${room} PUBLIC ${PROJECT_SOURCE_DIR}/src)
+  list(TRANSFORM A_ROOMS PREPEND shoal_)
+  target_link_libraries(shoal_${room} PUBLIC ${A_ROOMS} PRIVATE ${A_PACKAGES} m Threads::Threads)
+endfunction()
+
+# shoal_test(test_boxes ROOMS tensor LABELS unit [RANKS 2] [TIMEOUT 60] [ARGS ...]): builds NAME.c
+# into a program and registers it; with RANKS it runs under mpirun.
+function(shoal_test name)
+  cmake_parse_arguments(A "" "RANKS;TIMEOUT;PROCESSORS" "ROOMS;PACKAGES;LABELS;ARGS" ${ARGN})
+  if(NOT A_TIMEOUT)
+    set(A_TIMEOUT 60)
+  endif()
+  if(NOT A_PROCESSORS)
+    set(A_PROCESSORS 1)
+  endif()
+  if(NOT TARGET ${name})
+    add_executable(${name} ${name}.c)
+    list(TRANSFORM A_ROOMS PREPEND shoal_)
+    target_link_libraries(${name} PRIVATE shoal_test_support ${A_ROOMS} ${A_PACKAGES} m)
+  endif()
+  set(command $<TARGET_FILE:${name}> ${A_ARGS})
+  set(test_name ${name})
+  if(A_RANKS)
+    set(command ${PROJECT_SOURCE_DIR}/tests/support/mpirun.sh ${A_RANKS} ${command})
+    set(test_name ${name}_ranks${A_RANKS})
+    set(A_PROCESSORS 2)
+  endif()
+  add_test(NAME ${test_name} COMMAND ${command})
+  set_tests_properties(
+    ${test_name}
+    PROPERTIES LABELS "${A_LABELS}" TIMEOUT ${A_TIMEOUT} PROCESSORS ${A_PROCESSORS}
+               SKIP_RETURN_CODE 77
+               ENVIRONMENT
+               "SHOAL_SOURCE_DIR=${PROJECT_SOURCE_DIR};SHOAL_BINARY=$<TARGET_FILE:shoal>")
+endfunction()
+
+# shoal_script_test(test_cli LABELS unit): registers NAME.sh; it finds the program as $SHOAL_BINARY.
+function(shoal_script_test name)
+  cmake_parse_arguments(A "" "TIMEOUT;PROCESSORS" "LABELS" ${ARGN})
+  if(NOT A_TIMEOUT)
+    set(A_TIMEOUT 120)
+  endif()
+  if(NOT A_PROCESSORS)
+    set(A_PROCESSORS 1)
+  endif()
+  add_test(NAME ${name} COMMAND bash ${CMAKE_CURRENT_SOURCE_DIR}/${name}.sh)
+  set_tests_properties(
+    ${name}
+    PROPERTIES LABELS "${A_LABELS}" TIMEOUT ${A_TIMEOUT} PROCESSORS ${A_PROCESSORS}
+               SKIP_RETURN_CODE 77
+               ENVIRONMENT
+               "SHOAL_SOURCE_DIR=${PROJECT_SOURCE_DIR};SHOAL_BINARY=$<TARGET_FILE:shoal>")
+endfunction()

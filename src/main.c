@@ -1,0 +1,7 @@
+// The program: hands the command line to the subcommands.
+#include "train/command.h"
+
+int main(int argc, char **argv)
+{
+    return command_main(argc, argv);
+}
