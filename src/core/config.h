@@ -1,5 +1,6 @@
 // The run's configuration: one struct, filled from YAML (libfyaml) with a base: file and from
-// key=value overrides. The table in config.c is the only truth for keys, defaults, ranges, help and dump.
+// key=value overrides. The table in config.c is the only truth for keys, defaults, ranges, help and
+// dump.
 #ifndef SHOAL_CORE_CONFIG_H
 #define SHOAL_CORE_CONFIG_H
 
@@ -23,7 +24,11 @@ enum config_backbone {
 enum config_precision { CONFIG_PRECISION_FP32, CONFIG_PRECISION_TF32, CONFIG_PRECISION_BF16 };
 enum config_device { CONFIG_DEVICE_AUTO, CONFIG_DEVICE_CPU, CONFIG_DEVICE_CUDA };
 enum config_optimizer { CONFIG_OPTIMIZER_SGD, CONFIG_OPTIMIZER_ADAM, CONFIG_OPTIMIZER_ADAMW };
-enum config_schedule { CONFIG_SCHEDULE_CONSTANT, CONFIG_SCHEDULE_MULTISTEP, CONFIG_SCHEDULE_COSINE };
+enum config_schedule {
+    CONFIG_SCHEDULE_CONSTANT,
+    CONFIG_SCHEDULE_MULTISTEP,
+    CONFIG_SCHEDULE_COSINE
+};
 enum config_comm { CONFIG_COMM_AUTO, CONFIG_COMM_SELF, CONFIG_COMM_MPI, CONFIG_COMM_NCCL };
 enum config_wire { CONFIG_WIRE_FP32, CONFIG_WIRE_BF16 };
 
@@ -68,7 +73,7 @@ struct config_model {
 };
 
 struct config_input {
-    int min_size, max_size; // pixels
+    int min_size, max_size;       // pixels
     struct config_list mean, std; // 3 each, of pixel values in 0..1
     double flip;                  // probability
     int pad_multiple;
@@ -150,16 +155,18 @@ void config_defaults(struct config *c);
 // E_ARG for an override, in the same words.
 MUST_USE status config_load(const char *path, int n_overrides, char *const *overrides,
                             struct config *out);
-// What single ranges cannot say: norm and init, mean and std of three, sizes and ratios per level, ...
+// What single ranges cannot say: norm and init, mean and std of three, sizes and ratios per level,
+// ...
 MUST_USE status config_check(const struct config *c);
 // From YAML text, as config_dump writes it; name stands in messages.
 MUST_USE status config_parse(const char *text, const char *name, struct config *out);
-// Every key with its value as YAML, in the table's order; doubles in round-trip digits. The caller's.
+// Every key with its value as YAML, in the table's order; doubles in round-trip digits. The
+// caller's.
 MUST_USE status config_dump(const struct config *c, char **yaml);
 // The keys' help, one line each with type, default and range.
 void config_print_help(FILE *to);
-// Compares a and b key by key, leaving out keys of which allow says true; calls differ(context, key,
-// a's value, b's value) for each that differs. Returns how many differed.
+// Compares a and b key by key, leaving out keys of which allow says true; calls differ(context,
+// key, a's value, b's value) for each that differs. Returns how many differed.
 typedef bool (*config_key_filter)(const char *key);
 typedef void (*config_difference)(void *context, const char *key, const char *a, const char *b);
 int config_compare(const struct config *a, const struct config *b, config_key_filter allow,

@@ -1,5 +1,5 @@
-// Messages to stderr, one line each, "shoal: text"; ranks other than zero speak on warnings and errors.
-// Level by SHOAL_LOG = error | warn | info (default) | debug.
+// Messages to stderr, one line each, "shoal: text"; ranks other than zero speak on warnings and
+// errors. Level by SHOAL_LOG = error | warn | info (default) | debug.
 #ifndef SHOAL_CORE_LOG_H
 #define SHOAL_CORE_LOG_H
 

@@ -78,7 +78,8 @@ status mem_grow_bytes(size_t n, size_t size, size_t *capacity, void *pp)
 
 status mem_alloc_aligned(size_t bytes, void *pp)
 {
-    REQUIRE(bytes <= SIZE_MAX - MEM_ALIGNMENT, E_NOMEM, "out of memory: %zu bytes asked for", bytes);
+    REQUIRE(bytes <= SIZE_MAX - MEM_ALIGNMENT, E_NOMEM, "out of memory: %zu bytes asked for",
+            bytes);
     size_t rounded = (bytes + MEM_ALIGNMENT) / MEM_ALIGNMENT * MEM_ALIGNMENT;
     return hand_over(must_fail() ? NULL : aligned_alloc(MEM_ALIGNMENT, rounded), bytes, pp);
 }

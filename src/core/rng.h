@@ -20,7 +20,8 @@ enum rng_purpose {
     RNG_PURPOSE_TEST = 99,
 };
 
-// key(seed, epoch, id, purpose), id being an image's key (rng_id), a shard's or a parameter's number.
+// key(seed, epoch, id, purpose), id being an image's key (rng_id), a shard's or a parameter's
+// number.
 uint64_t rng_key(uint64_t seed, uint64_t epoch, uint64_t id, enum rng_purpose purpose);
 // 64-bit hash of a string: the key of an image whose id is text, of a parameter's name.
 uint64_t rng_id_from_text(const char *text);

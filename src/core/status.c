@@ -84,17 +84,28 @@ status error_restore(const struct error *e)
 const char *status_name(status code)
 {
     switch (code) {
-    case OK: return "OK";
-    case E_ARG: return "E_ARG";
-    case E_SHAPE: return "E_SHAPE";
-    case E_NOMEM: return "E_NOMEM";
-    case E_IO: return "E_IO";
-    case E_FORMAT: return "E_FORMAT";
-    case E_DEVICE: return "E_DEVICE";
-    case E_COMM: return "E_COMM";
-    case E_UNSUPPORTED: return "E_UNSUPPORTED";
-    case E_END: return "E_END";
-    case E_SAVED: return "E_SAVED";
+    case OK:
+        return "OK";
+    case E_ARG:
+        return "E_ARG";
+    case E_SHAPE:
+        return "E_SHAPE";
+    case E_NOMEM:
+        return "E_NOMEM";
+    case E_IO:
+        return "E_IO";
+    case E_FORMAT:
+        return "E_FORMAT";
+    case E_DEVICE:
+        return "E_DEVICE";
+    case E_COMM:
+        return "E_COMM";
+    case E_UNSUPPORTED:
+        return "E_UNSUPPORTED";
+    case E_END:
+        return "E_END";
+    case E_SAVED:
+        return "E_SAVED";
     }
     return "?";
 }

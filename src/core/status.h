@@ -11,19 +11,19 @@
 
 typedef enum status {
     OK = 0,
-    E_ARG,         // the caller, or the user's command line or config, asked for something impossible
-    E_SHAPE,       // tensors that do not fit together
-    E_NOMEM,       // memory ran out; the message names the request
-    E_IO,          // the system refused to read or write
-    E_FORMAT,      // a file's content is not what it should be
-    E_DEVICE,      // a compute library or device failed
-    E_COMM,        // communication failed or a peer is gone
+    E_ARG,    // the caller, or the user's command line or config, asked for something impossible
+    E_SHAPE,  // tensors that do not fit together
+    E_NOMEM,  // memory ran out; the message names the request
+    E_IO,     // the system refused to read or write
+    E_FORMAT, // a file's content is not what it should be
+    E_DEVICE, // a compute library or device failed
+    E_COMM,   // communication failed or a peer is gone
     E_UNSUPPORTED, // legal, but this build or machine cannot do it
     E_END,         // nothing is left to read; the only code that is no failure, and sets no message
     E_SAVED,       // stopped on request after saving
 } status;
 
-#define MUST_USE __attribute__((warn_unused_result))
+#define MUST_USE                 __attribute__((warn_unused_result))
 #define PRINTF_LIKE(text, first) __attribute__((format(printf, text, first)))
 
 enum { ERROR_TEXT_BYTES = 2048, ERROR_FRAMES_BYTES = 2048 };
@@ -41,7 +41,8 @@ void error_set(const char *file, int line, const char *format, ...) PRINTF_LIKE(
 void error_frame(const char *file, int line, const char *call);
 // Puts "what: " in front of the thread's message, for callers that know the file or the place.
 void error_prefix(const char *format, ...) PRINTF_LIKE(1, 2);
-// The thread's message, one line without newline; "" when there is none. Valid until the next error.
+// The thread's message, one line without newline; "" when there is none. Valid until the next
+// error.
 const char *error_text(void);
 const char *error_frames(void);
 void error_clear(void);

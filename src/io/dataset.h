@@ -1,4 +1,5 @@
-// A packed data set: manifest, indices and shards DIR/NAME.record-SSSSS-of-SSSSS, opened for reading.
+// A packed data set: manifest, indices and shards DIR/NAME.record-SSSSS-of-SSSSS, opened for
+// reading.
 #ifndef SHOAL_IO_DATASET_H
 #define SHOAL_IO_DATASET_H
 
@@ -47,17 +48,17 @@ uint64_t dataset_checksum(const struct dataset *d);
 
 // One image's record, decoded; everything belongs to the caller: record_image_fini.
 struct record_image {
-    char *id_text;     // the image id as text
-    int64_t id;        // as a number where id_is_number
+    char *id_text; // the image id as text
+    int64_t id;    // as a number where id_is_number
     bool id_is_number;
-    uint64_t id_key;   // the number itself, or rng_id_from_text(id_text): keys its random numbers
+    uint64_t id_key; // the number itself, or rng_id_from_text(id_text): keys its random numbers
     char *file_name;
-    int32_t h, w;      // pixels
+    int32_t h, w; // pixels
     unsigned char *jpeg;
     size_t jpeg_bytes;
     int n_annotations;
     struct annotation *annotations; // in the JSON's order, crowds and degenerate boxes included
-    unsigned char *frame; // what the above may point into; private
+    unsigned char *frame;           // what the above may point into; private
 };
 // Record k of shard s; thread-safe (pread). CRC checked; errors name shard, offset and image.
 MUST_USE status dataset_read(const struct dataset *d, int s, uint64_t k, struct record_image *out);

@@ -8,7 +8,7 @@
 // One image of a batch. Boxes are training targets: in pixels of the resized (and flipped) image,
 // clipped to it, without crowds and without boxes that have no area.
 struct batch_image {
-    int64_t position;  // in the epoch (training) or in the data set (evaluation)
+    int64_t position; // in the epoch (training) or in the data set (evaluation)
     char *id_text;
     int64_t id;
     bool id_is_number;
@@ -40,14 +40,14 @@ struct batch {
 struct loader_params {
     const struct dataset *dataset; // borrowed
     const struct config_input *input;
-    int workers, prefetch;    // decoding threads, batches ahead
-    bool training;            // shuffled epochs, flips, drop_empty; else every image once, in order
+    int workers, prefetch; // decoding threads, batches ahead
+    bool training;         // shuffled epochs, flips, drop_empty; else every image once, in order
     bool drop_empty;
     int64_t seed;
-    int worker, n_workers;    // this worker r of W: positions p = r mod W
-    int batch;                // training: images of one step over all workers
-    int micro_batch;          // images handed over at once
-    int64_t first_step;       // training: the step (from 0) to begin at
+    int worker, n_workers; // this worker r of W: positions p = r mod W
+    int batch;             // training: images of one step over all workers
+    int micro_batch;       // images handed over at once
+    int64_t first_step;    // training: the step (from 0) to begin at
 };
 
 struct loader;

@@ -1,4 +1,5 @@
-// The safetensors format: a JSON header and raw little-endian tensors (huggingface/safetensors, format README).
+// The safetensors format: a JSON header and raw little-endian tensors (huggingface/safetensors,
+// format README).
 #ifndef SHOAL_IO_SAFETENSORS_H
 #define SHOAL_IO_SAFETENSORS_H
 
@@ -24,7 +25,7 @@ struct safetensors_entry {
     enum safetensors_type type;
     int n_dims;
     int64_t dim[SAFETENSORS_MAX_DIMS];
-    size_t n; // elements
+    size_t n;         // elements
     const void *data; // n elements, little-endian, aligned for the type
 };
 
@@ -42,7 +43,8 @@ const char *safetensors_metadata(const struct safetensors *s, const char *key);
 // Any of the float types as floats. to has n elements.
 MUST_USE status safetensors_to_float(const struct safetensors_entry *e, float *to);
 
-// A file being written. Entries in the order added; data is borrowed until safetensors_write returns.
+// A file being written. Entries in the order added; data is borrowed until safetensors_write
+// returns.
 struct safetensors_writer;
 MUST_USE status safetensors_writer_create(struct safetensors_writer **out);
 void safetensors_writer_destroy(struct safetensors_writer *w);

@@ -1,0 +1,304 @@
+// A backend is one table of functions over raw device memory. No slot is optional; every slot is
+// asynchronous on its stream unless it says otherwise. Kernels only compute: shapes were checked by
+// the op layer, and memory comes from the caller.
+//
+// Shorthand: N images, H W rows and columns, C K channels in and out, R rois or rows, A anchors per
+// cell, L levels. Tensors are NHWC and contiguous; weights OHWI. dtype is that of x, y, dx, dy and
+// w; bias, norm weights, statistics, and all gradients of parameters are fp32. Where a slot takes
+// `accumulate`, it adds to the destination instead of setting it.
+#ifndef SHOAL_TENSOR_BACKEND_H
+#define SHOAL_TENSOR_BACKEND_H
+
+#include <stdint.h>
+
+#include "core/status.h"
+#include "tensor/tensor.h"
+
+struct stream; // the backend's own
+
+// Descriptors are all int32_t (or float) without padding, so that they hash and compare by bytes.
+struct conv2d_desc {
+    int32_t n, h, w, c;  // x (n, h, w, c)
+    int32_t k, r, s;     // w (k, r, s, c)
+    int32_t stride, pad; // both axes
+    int32_t ho, wo;      // y (n, ho, wo, k)
+    int32_t dtype;
+    int32_t bias, residual, relu; // flags of the forward pass: y = relu(conv(x, w) + b + residual)
+};
+
+// Weights as kernels read them. version changes whenever the contents do, so that a backend may
+// keep a copy in a layout of its own; 0: never keep one.
+struct weights {
+    const void *data;
+    uint64_t version;
+};
+
+struct linear_desc {
+    int32_t rows, in, out; // x (rows, in), w (out, in), y (rows, out)
+    int32_t dtype;         // of x, w, dx
+    int32_t y_dtype;       // of y, dy: dtype, or fp32 for logits and deltas
+    int32_t bias, relu;
+};
+
+struct norm_desc { // group norm, batch norm: y = relu(norm(x) * gamma + beta + residual)
+    int32_t n, hw, c;
+    int32_t groups;   // group norm only
+    int32_t training; // batch norm: statistics of the batch, else the running ones
+    float eps;
+    float momentum; // batch norm: running = (1 - momentum) * running + momentum * batch
+    int32_t dtype;
+    int32_t residual, relu;
+};
+
+struct max_pool2d_desc { // padding never wins
+    int32_t n, h, w, c;
+    int32_t window, stride, pad;
+    int32_t ho, wo;
+    int32_t dtype;
+};
+
+struct upsample_add_desc { // y (n, h, w, c) = lateral + nearest(top (n, h_top, w_top, c))
+    int32_t n, h, w, c;
+    int32_t h_top, w_top;
+    int32_t dtype;
+};
+
+struct grid {
+    int32_t n, h, w;            // images in the group, cells
+    int32_t stride_y, stride_x; // input pixels per cell: canvas / grid, in integers
+};
+
+// Where the images of a micro-batch lie: images that share a canvas form a group; each group has a
+// grid per level. All arrays are in host memory.
+struct pyramid {
+    int32_t n_images, n_groups, n_levels, n_anchors; // n_anchors per cell
+    const struct grid *grids;                        // [n_groups * n_levels], level fastest
+    const int32_t *group, *slot;                     // [n_images]
+    const float (*size)[2];         // [n_images] height, width of the resized image
+    const float (*cell_anchors)[4]; // [n_levels * n_anchors], around the cell's origin
+};
+// Anchors of an image are numbered level by level, then row, column, anchor: torchvision's order.
+
+struct roi_align_desc {
+    int32_t rois, c;                         // y (rois, pooled, pooled, c)
+    int32_t pooled;                          // 7
+    int32_t sampling;                        // samples per bin and axis: 2
+    int32_t n_levels;                        // level l has scale 1 / (4 << l)
+    int32_t canonical_size, canonical_level; // 224, 4
+    int32_t dtype;
+};
+
+struct ground_truth {      // host memory
+    const int32_t *offset; // [n_images + 1] into boxes and labels
+    const float (*boxes)[4];
+    const int32_t *labels;
+};
+
+struct proposals_params {
+    int32_t pre_nms_top_n, post_nms_top_n;
+    float nms_iou, score_threshold, min_size; // min_size 1e-3 px
+};
+
+// A fixed-size list per image: rows at and after count[i] are to be ignored.
+struct proposals {    // device memory
+    float *boxes;     // (n_images, post_nms_top_n, 4), clipped to the image, best first
+    float *scores;    // (n_images, post_nms_top_n) after the sigmoid
+    int32_t *anchor;  // (n_images, post_nms_top_n) number of the anchor it came from
+    int32_t *count;   // (n_images)
+    int32_t capacity; // post_nms_top_n
+};
+
+struct sample_params {
+    float fg_iou, bg_iou, positive_fraction;
+    int32_t per_image;    // rows per image
+    float box_weights[4]; // x, y, w, h
+};
+
+// What the samplers chose, row by row, image after image: (n_images * per_image) rows at the most.
+// On a backend with host_counts the rows in use come first, without holes; else rows beyond an
+// image's count have image -1.
+struct samples {     // device memory
+    int32_t *image;  // image of the row
+    int32_t *index;  // rpn: number of the anchor; roi: the row in proposals, or capacity + gt
+    float *boxes;    // (rows, 4): rpn: the anchor; roi: the roi
+    int32_t *label;  // rpn: 0 or 1; roi: 0..
+    int32_t *column; // of its delta: rpn: anchor within the cell, roi: label; -1: no box loss
+    float *delta;    // (rows, 4) regression target, 0 where column is -1
+    float *weight;   // 1 / rows of this image: each loss's mean over what was sampled
+    int32_t *count;  // (n_images)
+    int32_t per_image;
+};
+
+struct detections_params {
+    float score_threshold, nms_iou, min_size; // min_size 1e-2 px
+    int32_t n_classes, per_image;
+    float box_weights[4];
+};
+
+struct detections {   // device memory; best first
+    float *boxes;     // (n_images, per_image, 4) in pixels of the original image
+    float *scores;    // (n_images, per_image)
+    int32_t *labels;  // (n_images, per_image)
+    int32_t *count;   // (n_images)
+    int32_t capacity; // per_image
+};
+
+struct sgd_params {
+    float lr, momentum, weight_decay;
+    int32_t nesterov;
+    int32_t first; // momentum buffer = gradient, as torch's first step
+};
+
+struct adam_params {
+    float lr, beta1, beta2, eps, weight_decay;
+    int32_t decoupled; // AdamW
+    int64_t step;      // from 1
+};
+
+struct backend_ops {
+    const char *name; // "cpu", "cuda"
+    bool host_counts; // counts in device memory may be read at once by the host
+
+    status (*open)(int threads, struct stream **out);
+    void (*close)(struct stream *s);
+    status (*alloc)(struct stream *s, size_t bytes, void **out); // aligned to 64 at least
+    void (*free)(struct stream *s, void *ptr);
+    status (*upload)(struct stream *s, void *to, const void *from, size_t bytes);
+    status (*download)(struct stream *s, void *to, const void *from, size_t bytes); // waits
+    status (*copy)(struct stream *s, void *to, const void *from, size_t bytes);
+    status (*zero)(struct stream *s, void *to, size_t bytes);
+    status (*wait)(struct stream *s);
+
+    // y = relu(conv(x, w) + bias + residual), each part as the flags say.
+    status (*conv2d)(struct stream *s, const struct conv2d_desc *d, const void *x, struct weights w,
+                     const float *bias, const void *residual, void *y);
+    // dx of the bare convolution.
+    status (*conv2d_dx)(struct stream *s, const struct conv2d_desc *d, const void *dy,
+                        struct weights w, void *dx, bool accumulate);
+    // dw[k] += scale[k] * dy conv x, fp32; scale may be NULL (1). dbias[k] += sum dy; may be NULL.
+    status (*conv2d_dw)(struct stream *s, const struct conv2d_desc *d, const void *x,
+                        const void *dy, const float *scale, float *dw, float *dbias);
+
+    status (*linear)(struct stream *s, const struct linear_desc *d, const void *x, struct weights w,
+                     const float *bias, void *y);
+    status (*linear_dx)(struct stream *s, const struct linear_desc *d, const void *dy,
+                        struct weights w, void *dx, bool accumulate);
+    // dw and dbias accumulate; dbias may be NULL.
+    status (*linear_dw)(struct stream *s, const struct linear_desc *d, const void *x,
+                        const void *dy, float *dw, float *dbias);
+
+    // mean, rstd (n, groups).
+    status (*group_norm)(struct stream *s, const struct norm_desc *d, const void *x,
+                         const float *gamma, const float *beta, const void *residual, void *y,
+                         float *mean, float *rstd);
+    // dy is already masked by the ReLU. dgamma, dbeta accumulate and may be NULL.
+    status (*group_norm_dx)(struct stream *s, const struct norm_desc *d, const void *x,
+                            const void *dy, const float *gamma, const float *mean,
+                            const float *rstd, void *dx, bool accumulate, float *dgamma,
+                            float *dbeta);
+    // Training: mean, rstd (c) of the batch, running statistics updated (variance unbiased there).
+    // Else: mean and rstd come from the running ones.
+    status (*batch_norm)(struct stream *s, const struct norm_desc *d, const void *x,
+                         const float *gamma, const float *beta, const void *residual, void *y,
+                         float *running_mean, float *running_var, float *mean, float *rstd);
+    status (*batch_norm_dx)(struct stream *s, const struct norm_desc *d, const void *x,
+                            const void *dy, const float *gamma, const float *mean,
+                            const float *rstd, void *dx, bool accumulate, float *dgamma,
+                            float *dbeta);
+
+    // index: one byte per element of y, the backend's own meaning; NULL where no backward follows.
+    status (*max_pool2d)(struct stream *s, const struct max_pool2d_desc *d, const void *x, void *y,
+                         uint8_t *index);
+    status (*max_pool2d_dx)(struct stream *s, const struct max_pool2d_desc *d, const void *dy,
+                            const uint8_t *index, void *dx, bool accumulate);
+
+    status (*upsample_add)(struct stream *s, const struct upsample_add_desc *d, const void *lateral,
+                           const void *top, void *y);
+    status (*upsample_add_dtop)(struct stream *s, const struct upsample_add_desc *d, const void *dy,
+                                void *dtop, bool accumulate);
+
+    // dx = dy where y > 0, else 0; dx may be dy.
+    status (*relu_dx)(struct stream *s, enum dtype dtype, int64_t n, const void *y, const void *dy,
+                      void *dx);
+    status (*add)(struct stream *s, enum dtype dtype, int64_t n, const void *x, void *y); // y += x
+    status (*fill)(struct stream *s, int64_t n, float value, float *x);
+    status (*scale)(struct stream *s, int64_t n, float factor, float *x);
+    status (*cast)(struct stream *s, int64_t n, enum dtype from, const void *x, enum dtype to,
+                   void *y);
+    // y[k, :] = cast(w[k, :] * scale[k]); scale may be NULL. w fp32 (k, n_row).
+    status (*fold_weights)(struct stream *s, int64_t k, int64_t n_row, const float *w,
+                           const float *scale, enum dtype to, void *y);
+
+    // x: features [n_groups * n_levels_of_p], level fastest; p gives groups, slots and grids;
+    // levels beyond d->n_levels (P6) are not read. rois (R, 4) input pixels, image (R); image < 0:
+    // zeros.
+    status (*roi_align)(struct stream *s, const struct roi_align_desc *d, const struct pyramid *p,
+                        const void *const *x, const float *rois, const int32_t *image, void *y);
+    // dx accumulates, in a fixed order; entries that are NULL are left out.
+    status (*roi_align_dx)(struct stream *s, const struct roi_align_desc *d,
+                           const struct pyramid *p, const void *dy, const float *rois,
+                           const int32_t *image, void *const *dx);
+
+    // y (rows, 3, 3, c): the 3x3 neighbourhood (zero outside) of the cell of anchor index[row] of
+    // image[row]; image < 0: zeros.
+    status (*gather_patches)(struct stream *s, const struct pyramid *p, int32_t rows, int32_t c,
+                             enum dtype dtype, const void *const *x, const int32_t *image,
+                             const int32_t *index, void *y);
+    status (*gather_patches_dx)(struct stream *s, const struct pyramid *p, int32_t rows, int32_t c,
+                                enum dtype dtype, const void *dy, const int32_t *image,
+                                const int32_t *index, void *const *dx); // accumulates
+
+    // Losses per image: loss[image[row]] += weight[row] * term(row), rows in order; rows with
+    // image < 0 or column < 0 add nothing. The _dx slots set the gradient of the first input,
+    // d loss / d x times dloss[image]. All fp32.
+    status (*softmax_ce)(struct stream *s, int32_t rows, int32_t classes, int32_t n_images,
+                         const float *logits, const int32_t *label, const int32_t *image,
+                         const float *weight, float *loss);
+    status (*softmax_ce_dx)(struct stream *s, int32_t rows, int32_t classes, const float *logits,
+                            const int32_t *label, const int32_t *image, const float *weight,
+                            const float *dloss, float *dx);
+    // One logit of a row: x[row, column[row]], target label[row] in {0, 1}.
+    status (*sigmoid_bce)(struct stream *s, int32_t rows, int32_t columns, int32_t n_images,
+                          const float *x, const int32_t *column, const int32_t *label,
+                          const int32_t *image, const float *weight, float *loss);
+    status (*sigmoid_bce_dx)(struct stream *s, int32_t rows, int32_t columns, const float *x,
+                             const int32_t *column, const int32_t *label, const int32_t *image,
+                             const float *weight, const float *dloss, float *dx);
+    // Four deltas of a row: x[row, 4 * column[row] .. + 3]; sum of the four smooth-L1 terms.
+    status (*smooth_l1)(struct stream *s, int32_t rows, int32_t columns, int32_t n_images,
+                        float beta, const float *x, const int32_t *column, const float *target,
+                        const int32_t *image, const float *weight, float *loss);
+    status (*smooth_l1_dx)(struct stream *s, int32_t rows, int32_t columns, float beta,
+                           const float *x, const int32_t *column, const float *target,
+                           const int32_t *image, const float *weight, const float *dloss,
+                           float *dx);
+
+    // logits, deltas: [n_groups * n_levels] fp32 maps (n, h, w, A) and (n, h, w, 4A).
+    status (*proposals)(struct stream *s, const struct pyramid *p, const struct proposals_params *q,
+                        const float *const *logits, const float *const *deltas,
+                        struct proposals *out);
+    // key[n_images] are the sampler's keys. Anchors matched with low-quality matches allowed.
+    status (*rpn_targets)(struct stream *s, const struct pyramid *p, const struct sample_params *q,
+                          const struct ground_truth *gt, const uint64_t *key, struct samples *out);
+    // Ground-truth boxes join the proposals; matched without low-quality matches.
+    status (*roi_targets)(struct stream *s, const struct pyramid *p, const struct sample_params *q,
+                          const struct proposals *proposals, const struct ground_truth *gt,
+                          const uint64_t *key, struct samples *out);
+    // rois (rows, 4), image (rows) ascending; logits (rows, classes), deltas (rows, 4 * classes).
+    // original[n_images]: height, width of the stored image.
+    status (*detections)(struct stream *s, const struct pyramid *p,
+                         const struct detections_params *q, int32_t rows, const float *rois,
+                         const int32_t *image, const float *logits, const float *deltas,
+                         const float (*original)[2], struct detections *out);
+
+    status (*sgd)(struct stream *s, const struct sgd_params *q, int64_t n, float *w, const float *g,
+                  float *momentum);
+    status (*adam)(struct stream *s, const struct adam_params *q, int64_t n, float *w,
+                   const float *g, float *m, float *v);
+    // Sum of squares in double, in an order that depends on n alone. Waits.
+    status (*square_sum)(struct stream *s, int64_t n, const float *x, double *out);
+};
+
+extern const struct backend_ops backend_cpu;
+
+#endif

@@ -1,0 +1,63 @@
+// Parameters: named weights in one flat fp32 buffer, gradients in another, laid out in reverse
+// order of construction, which is the order in which the backward walk finishes them: a
+// communication bucket is a slice.
+#ifndef SHOAL_TENSOR_PARAM_H
+#define SHOAL_TENSOR_PARAM_H
+
+#include "tensor/device.h"
+
+enum param_kind {
+    PARAM_KIND_WEIGHT, // convolution (OHWI) or linear (O, I)
+    PARAM_KIND_BIAS,
+    PARAM_KIND_NORM,   // gamma, beta
+    PARAM_KIND_BUFFER, // running statistics, frozen BN's four: no gradient, not an optimizer's
+};
+
+struct param {
+    char *name; // torchvision's
+    enum param_kind kind;
+    bool trainable;
+    int number; // order of construction
+    // Input features of a linear weight that reads a flattened (H, W, C) map: files hold C, H, W.
+    int64_t flattened_hw;       // 0: plain
+    struct tensor value;        // fp32
+    const struct tensor *scale; // (k) frozen BN folded into the compute copy, or NULL
+    struct tensor compute;      // what kernels read: shares value's memory in fp32 without scale
+    uint64_t version;           // of compute, for struct weights
+    float *grad;                // slice of the flat gradients, NULL where not trainable
+    int64_t grad_offset;        // in elements of the flat buffer, -1 where not trainable
+    int pending;                // recorded uses whose backward is still to come
+};
+
+struct params;
+
+MUST_USE status params_create(struct device *d, struct params **out);
+void params_destroy(struct params *p);
+// Adds a parameter; name is copied. All are added before params_finish.
+MUST_USE status params_add(struct params *p, const char *name, enum param_kind kind, bool trainable,
+                           struct shape shape, struct param **out);
+// Lays out values and gradients, zeroed. Parameters' tensors have data only from here on.
+MUST_USE status params_finish(struct params *p);
+// Makes the compute copies anew (casts, folded scales) and raises versions: after loading, and
+// after every optimizer step. Folded scales must have been computed by their owner before.
+MUST_USE status params_refresh(struct params *p);
+MUST_USE status params_zero_grads(struct params *p);
+
+int params_n(const struct params *p);
+struct param *params_at(const struct params *p, int i);
+struct param *params_find(const struct params *p, const char *name); // NULL where there is none
+// Trainable values and gradients as flat fp32 device buffers of the same layout, n elements.
+int64_t params_n_trainable(const struct params *p);
+float *params_values(const struct params *p);
+float *params_grads(const struct params *p);
+struct device *params_device(const struct params *p);
+
+// Host copies of a value, in the layout of torchvision's files: OIHW, linear inputs C, H, W.
+// host has shape_elements(value.shape) elements; shape receives the file's.
+MUST_USE status param_export(const struct params *p, const struct param *q, float *host,
+                             struct shape *file_shape);
+// The shape that the file must have, and the way back. Call params_refresh after the last.
+void param_file_shape(const struct param *q, struct shape *out);
+MUST_USE status param_import(struct params *p, struct param *q, const float *host);
+
+#endif
