@@ -40,14 +40,15 @@ void error_frame(const char *file, int line, const char *call)
 
 void error_prefix(const char *format, ...)
 {
-    char rest[ERROR_TEXT_BYTES];
+    char rest[ERROR_TEXT_BYTES], place[ERROR_TEXT_BYTES];
     memcpy(rest, text, sizeof rest);
     va_list args;
     va_start(args, format);
-    int used = vsnprintf(text, sizeof text, format, args);
+    (void)vsnprintf(place, sizeof place, format, args);
     va_end(args);
-    if (used < 0 || (size_t)used >= sizeof text) used = (int)sizeof text - 1;
-    (void)snprintf(text + used, sizeof text - (size_t)used, ": %s", rest);
+    size_t used = strlen(place), room = sizeof text - 1 - used;
+    memcpy(text, place, used);
+    (void)snprintf(text + used, room + 1, ": %.*s", room > 2 ? (int)room - 2 : 0, rest);
     flatten(text);
 }
 
