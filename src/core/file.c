@@ -227,7 +227,7 @@ status file_make_folders(const char *path)
     char *part = NULL;
     TRY(mem_strdup(path, &part));
     status st = OK;
-    for (char *slash = strchr(part + 1, '/'); slash != NULL && st == OK;
+    for (char *slash = strchr(part + strspn(part, "/"), '/'); slash != NULL && st == OK;
          slash = strchr(slash + 1, '/')) {
         *slash = '\0';
         st = make_folder(part);
