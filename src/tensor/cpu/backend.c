@@ -1,0 +1,98 @@
+// The CPU backend's table, and the slots that move memory. Everything is done when a slot returns.
+#include <string.h>
+
+#include "core/mem.h"
+#include "tensor/cpu/cpu_internal.h"
+
+const struct backend_ops backend_cpu = {
+    .name = "cpu",
+    .host_counts = true,
+    .open = cpu_open,
+    .close = cpu_close,
+    .alloc = cpu_alloc,
+    .free = cpu_free,
+    .upload = cpu_upload,
+    .download = cpu_download,
+    .copy = cpu_copy,
+    .zero = cpu_zero,
+    .wait = cpu_wait,
+    .conv2d = cpu_conv2d,
+    .conv2d_dx = cpu_conv2d_dx,
+    .conv2d_dw = cpu_conv2d_dw,
+    .linear = cpu_linear,
+    .linear_dx = cpu_linear_dx,
+    .linear_dw = cpu_linear_dw,
+    .group_norm = cpu_group_norm,
+    .group_norm_dx = cpu_group_norm_dx,
+    .batch_norm = cpu_batch_norm,
+    .batch_norm_dx = cpu_batch_norm_dx,
+    .max_pool2d = cpu_max_pool2d,
+    .max_pool2d_dx = cpu_max_pool2d_dx,
+    .upsample_add = cpu_upsample_add,
+    .upsample_add_dtop = cpu_upsample_add_dtop,
+    .relu_dx = cpu_relu_dx,
+    .add = cpu_add,
+    .fill = cpu_fill,
+    .scale = cpu_scale,
+    .cast = cpu_cast,
+    .fold_weights = cpu_fold_weights,
+    .roi_align = cpu_roi_align,
+    .roi_align_dx = cpu_roi_align_dx,
+    .gather_patches = cpu_gather_patches,
+    .gather_patches_dx = cpu_gather_patches_dx,
+    .softmax_ce = cpu_softmax_ce,
+    .softmax_ce_dx = cpu_softmax_ce_dx,
+    .sigmoid_bce = cpu_sigmoid_bce,
+    .sigmoid_bce_dx = cpu_sigmoid_bce_dx,
+    .smooth_l1 = cpu_smooth_l1,
+    .smooth_l1_dx = cpu_smooth_l1_dx,
+    .proposals = cpu_proposals,
+    .rpn_targets = cpu_rpn_targets,
+    .roi_targets = cpu_roi_targets,
+    .detections = cpu_detections,
+    .sgd = cpu_sgd,
+    .adam = cpu_adam,
+    .square_sum = cpu_square_sum,
+};
+
+status cpu_alloc(struct stream *s, size_t bytes, void **out)
+{
+    (void)s;
+    return mem_alloc_aligned(bytes, out);
+}
+
+void cpu_free(struct stream *s, void *ptr)
+{
+    (void)s;
+    mem_free(ptr);
+}
+
+status cpu_upload(struct stream *s, void *to, const void *from, size_t bytes)
+{
+    return cpu_copy(s, to, from, bytes);
+}
+
+status cpu_download(struct stream *s, void *to, const void *from, size_t bytes)
+{
+    return cpu_copy(s, to, from, bytes);
+}
+
+status cpu_copy(struct stream *s, void *to, const void *from, size_t bytes)
+{
+    (void)s;
+    if (bytes > 0) memcpy(to, from, bytes);
+    return OK;
+}
+
+status cpu_zero(struct stream *s, void *to, size_t bytes)
+{
+    (void)s;
+    if (bytes > 0) memset(to, 0, bytes);
+    return OK;
+}
+
+status cpu_wait(struct stream *s)
+{
+    (void)s;
+    return OK;
+}

@@ -1,0 +1,30 @@
+// Devices: a backend, its stream and its pool, opened and closed together.
+#include "tensor/device.h"
+
+#include "core/mem.h"
+
+status device_open_cpu(int threads, enum dtype compute, struct device **out)
+{
+    REQUIRE(compute == DTYPE_F32 || compute == DTYPE_BF16, E_ARG,
+            "device cpu: cannot compute in %s, only in fp32 or bf16", dtype_name(compute));
+    struct device *d = NULL;
+    TRY(mem_zalloc(&d, 1));
+    status st = OK;
+    d->ops = &backend_cpu;
+    d->compute = compute;
+    TRY_GOTO(st, d->ops->open(threads, &d->stream), out);
+    TRY_GOTO(st, pool_create(d->ops, d->stream, &d->pool), out);
+    *out = d;
+    d = NULL;
+out:
+    device_close(d);
+    return st;
+}
+
+void device_close(struct device *d)
+{
+    if (d == NULL) return;
+    pool_destroy(d->pool);
+    d->ops->close(d->stream);
+    mem_free(d);
+}
