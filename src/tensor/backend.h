@@ -257,12 +257,13 @@ struct backend_ops {
     status (*softmax_ce_dx)(struct stream *s, int32_t rows, int32_t classes, const float *logits,
                             const int32_t *label, const int32_t *image, const float *weight,
                             const float *dloss, float *dx);
-    // One logit of a row: x[row, column[row]], target label[row] in {0, 1}.
+    // One logit of a row: x[row, index[row] % columns], target label[row] in {0, 1}: anchors are
+    // numbered so that the remainder is the anchor within its cell.
     status (*sigmoid_bce)(struct stream *s, int32_t rows, int32_t columns, int32_t n_images,
-                          const float *x, const int32_t *column, const int32_t *label,
+                          const float *x, const int32_t *index, const int32_t *label,
                           const int32_t *image, const float *weight, float *loss);
     status (*sigmoid_bce_dx)(struct stream *s, int32_t rows, int32_t columns, const float *x,
-                             const int32_t *column, const int32_t *label, const int32_t *image,
+                             const int32_t *index, const int32_t *label, const int32_t *image,
                              const float *weight, const float *dloss, float *dx);
     // Four deltas of a row: x[row, 4 * column[row] .. + 3]; sum of the four smooth-L1 terms.
     status (*smooth_l1)(struct stream *s, int32_t rows, int32_t columns, int32_t n_images,

@@ -87,7 +87,7 @@ MUST_USE status op_softmax_ce(struct tape *t, const char *name, struct tensor *l
                               struct tensor *label, struct tensor *image, struct tensor *weight,
                               int n_images, struct tensor **y);
 MUST_USE status op_sigmoid_bce(struct tape *t, const char *name, struct tensor *logits,
-                               struct tensor *column, struct tensor *label, struct tensor *image,
+                               struct tensor *index, struct tensor *label, struct tensor *image,
                                struct tensor *weight, int n_images, struct tensor **y);
 MUST_USE status op_smooth_l1(struct tape *t, const char *name, struct tensor *deltas,
                              struct tensor *column, struct tensor *target, struct tensor *image,
