@@ -10,6 +10,7 @@ packages=(
   libprotobuf-c-dev protobuf-c-compiler
   libfyaml-dev
   libisal-dev
+  libsimdjson-dev
   libxxhash-dev
   libcairo2-dev fonts-dejavu-core
 )
