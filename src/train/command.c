@@ -1,12 +1,85 @@
-// Which subcommand runs.
+// Which subcommand runs, and what its end means to the one who started the program.
 #include "train/command.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "core/mem.h"
+
+static const struct command commands[] = {
+    {"pack", "turns annotations and images into record files", command_pack},
+};
+
+static void print_commands(FILE *to, const char *of, const struct command *table, size_t n)
+{
+    (void)fprintf(to, "usage: %s COMMAND ...\n\n", of);
+    for (size_t i = 0; i < n; i++)
+        (void)fprintf(to, "  %-10s %s\n", table[i].name, table[i].summary);
+    (void)fprintf(to, "\n%s COMMAND --help says more.\n", of);
+}
+
+status command_dispatch(const char *of, const struct command *table, size_t n, int argc,
+                        char **argv)
+{
+    REQUIRE(argc >= 2, E_ARG, "no command given; %s --help lists them", of);
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+        print_commands(stdout, of, table, n);
+        return OK;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(argv[1], table[i].name) == 0) return table[i].run(argc - 1, argv + 1);
+    FAIL(E_ARG, "no command \"%s\"; %s --help lists them", argv[1], of);
+}
+
+int command_exit_code(status st)
+{
+    switch (st) {
+    case OK:
+        return 0;
+    case E_ARG:
+        return 2;
+    case E_SAVED:
+        return 7;
+    case E_COMM:
+        return 75;
+    default:
+        return 1;
+    }
+}
+
+static status run(int argc, char **argv)
+{
+    if (argc >= 2 && strcmp(argv[1], "--version") == 0) {
+        printf("shoal %s\n", SHOAL_VERSION);
+        return OK;
+    }
+    return command_dispatch("shoal", commands, COUNT(commands), argc, argv);
+}
+
+static void print_frames(void)
+{
+    char frames[ERROR_FRAMES_BYTES];
+    (void)snprintf(frames, sizeof frames, "%s", error_frames());
+    char *rest = NULL;
+    for (char *line = strtok_r(frames, "\n", &rest); line != NULL;
+         line = strtok_r(NULL, "\n", &rest))
+        log_debug("%s", line);
+}
 
 int command_main(int argc, char **argv)
 {
-    (void)argc;
-    (void)argv;
-    (void)fputs("usage: shoal COMMAND ...\n", stderr);
-    return 2;
+    const char *fail_at = getenv("SHOAL_MEM_FAIL_AT"); // a test's fault: the n-th allocation fails
+    if (fail_at != NULL) mem_fail_at(strtoll(fail_at, NULL, 10));
+    status st = run(argc, argv);
+    if (st == OK && (fflush(stdout) != 0 || ferror(stdout))) {
+        error_set(__FILE__, __LINE__, "standard output could not be written");
+        st = E_IO;
+    }
+    if (st != OK && st != E_SAVED) {
+        log_error("%s", error_text());
+        print_frames();
+    }
+    return command_exit_code(st);
 }
