@@ -1,6 +1,6 @@
 // The run's configuration: one struct, filled from YAML (libfyaml) with a base: file and from
-// key=value overrides. The table in config.c is the only truth for keys, defaults, ranges, help and
-// dump.
+// key=value overrides. The table in config_table.c is the only truth for
+// keys, defaults, ranges, help and dump.
 #ifndef SHOAL_CORE_CONFIG_H
 #define SHOAL_CORE_CONFIG_H
 
@@ -150,18 +150,22 @@ struct config {
 
 void config_defaults(struct config *c);
 // Defaults, then path (and its base: files, relative to the file that names them), then n overrides
-// "key=value" whose values are YAML. path may be NULL. The result has passed config_check.
+// "key=value" whose values are YAML, the last of a key winning. path may be NULL. The result has
+// passed config_check (E_ARG).
 // Errors: E_IO, E_FORMAT with FILE:LINE:COLUMN, the key, what was wanted and the nearest known key;
 // E_ARG for an override, in the same words.
 MUST_USE status config_load(const char *path, int n_overrides, char *const *overrides,
                             struct config *out);
-// What single ranges cannot say: norm and init, mean and std of three, sizes and ratios per level,
-// ...
+// What single ranges cannot say: mean and std of three, five anchor sizes, min_size <= max_size,
+// ... E_ARG names the keys.
 MUST_USE status config_check(const struct config *c);
-// From YAML text, as config_dump writes it; name stands in messages.
+// What training needs besides, and evaluation does not: frozen_bn's train.init. Warns where random
+// weights would stay frozen.
+MUST_USE status config_check_training(const struct config *c);
+// From YAML text, as config_dump writes it, without base:; name stands in messages.
 MUST_USE status config_parse(const char *text, const char *name, struct config *out);
-// Every key with its value as YAML, in the table's order; doubles in round-trip digits. The
-// caller's.
+// Every key with its value as YAML, in the table's order; doubles in round-trip digits.
+// The caller's (mem_free).
 MUST_USE status config_dump(const struct config *c, char **yaml);
 // The keys' help, one line each with type, default and range.
 void config_print_help(FILE *to);
