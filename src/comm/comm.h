@@ -1,0 +1,57 @@
+// Communication between ranks: one small table with an implementation for a single process (self)
+// and one for MPI; NCCL's will join it. Every function below says whether it is collective;
+// collectives are to be called by all ranks in the same order on the same channel.
+#ifndef SHOAL_COMM_COMM_H
+#define SHOAL_COMM_COMM_H
+
+#include <stdint.h>
+
+#include "core/config.h"
+
+// Traffic that may be under way at the same time from different threads of a rank.
+enum comm_channel {
+    COMM_CHANNEL_CONTROL,   // the main thread's
+    COMM_CHANNEL_GRADIENTS, // the bucket thread's
+    COMM_N_CHANNELS,
+};
+
+enum { COMM_HOST_BYTES = 256 };
+
+struct comm;
+
+// Starts communication: MPI where c->backend says so, or where it says auto and a launcher started
+// this process (mpirun, srun); else a single rank. Collective.
+// Errors: E_COMM; E_UNSUPPORTED where MPI cannot serve several threads, or for nccl and wire bf16.
+MUST_USE status comm_create(const struct config_comm_params *c, struct comm **out);
+// Ends communication on good terms. Collective. c may be NULL.
+void comm_destroy(struct comm *c);
+// Takes the whole job down with this exit code; does not return. Not collective.
+_Noreturn void comm_abort(struct comm *c, int exit_code);
+
+int comm_rank(const struct comm *c);
+int comm_size(const struct comm *c);
+// Number of this rank among those of its host, and the host's name.
+int comm_local_rank(const struct comm *c);
+int comm_local_size(const struct comm *c);
+const char *comm_host(const struct comm *c);
+const char *comm_backend_name(const struct comm *c); // "self", "mpi"
+// The library and its version, for checkpoints.
+const char *comm_version(const struct comm *c);
+
+// In place sums over ranks; every rank ends with the same bits. Collective.
+MUST_USE status comm_sum_f32(struct comm *c, enum comm_channel channel, float *data, size_t n);
+MUST_USE status comm_sum_f64(struct comm *c, double *data, size_t n);
+// Rank root's bytes reach all. Collective.
+MUST_USE status comm_broadcast(struct comm *c, int root, void *data, size_t bytes);
+// Rank zero receives every rank's bytes, rank after rank: *all (the caller's, NULL elsewhere) and
+// offset[size + 1] (rank zero's; may be NULL elsewhere). Collective.
+MUST_USE status comm_gather(struct comm *c, const void *data, size_t bytes, char **all,
+                            size_t *offset);
+MUST_USE status comm_barrier(struct comm *c);
+// E_COMM on every rank where the text is not the same everywhere; what names it. Collective.
+MUST_USE status comm_agree(struct comm *c, const char *what, uint64_t hash);
+// Every rank learns whether any failed: turns a local status into one that all share. A rank that
+// was fine itself gets E_COMM and a message naming the first rank that was not. Collective.
+MUST_USE status comm_all_ok(struct comm *c, status own);
+
+#endif

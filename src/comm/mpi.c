@@ -1,0 +1,199 @@
+// MPI between ranks. Each channel is a communicator of its own, so that the bucket thread and the
+// main thread never meet in one.
+#include "comm/comm_internal.h"
+
+#include <limits.h>
+#include <mpi.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/mem.h"
+
+struct comm_mpi {
+    struct comm base;
+    MPI_Comm channel[COMM_N_CHANNELS];
+};
+
+// Longest piece of one call: MPI counts are int.
+enum { MAX_ELEMENTS = 1 << 28 };
+
+static status mpi_fail(const char *call, int code)
+{
+    char text[MPI_MAX_ERROR_STRING];
+    int length = 0;
+    if (MPI_Error_string(code, text, &length) != MPI_SUCCESS)
+        (void)snprintf(text, sizeof text, "code %d", code);
+    FAIL(E_COMM, "%s: %s", call, text);
+}
+
+#define TRY_MPI(call)                                                                              \
+    do {                                                                                           \
+        int try_mpi_code_ = (call);                                                                \
+        if (try_mpi_code_ != MPI_SUCCESS) return mpi_fail(#call, try_mpi_code_);                   \
+    } while (0)
+
+static struct comm_mpi *from_base(struct comm *c)
+{
+    return (struct comm_mpi *)c; // base is the first member
+}
+
+static void destroy(struct comm *base)
+{
+    struct comm_mpi *c = from_base(base);
+    for (int i = 0; i < COMM_N_CHANNELS; i++)
+        if (c->channel[i] != MPI_COMM_NULL) (void)MPI_Comm_free(&c->channel[i]);
+    int finalized = 0;
+    (void)MPI_Finalized(&finalized);
+    if (!finalized) (void)MPI_Finalize();
+    mem_free(c);
+}
+
+static void abort_job(struct comm *base, int exit_code)
+{
+    (void)base;
+    (void)MPI_Abort(MPI_COMM_WORLD, exit_code);
+}
+
+static status sum_f32(struct comm *base, enum comm_channel channel, float *data, size_t n)
+{
+    MPI_Comm comm = from_base(base)->channel[channel];
+    for (size_t done = 0; done < n; done += MAX_ELEMENTS) {
+        size_t left = n - done;
+        int count = left < MAX_ELEMENTS ? (int)left : MAX_ELEMENTS;
+        TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, data + done, count, MPI_FLOAT, MPI_SUM, comm));
+    }
+    return OK;
+}
+
+static status sum_f64(struct comm *base, double *data, size_t n)
+{
+    REQUIRE(n <= MAX_ELEMENTS, E_ARG, "sum of %zu doubles in one call", n);
+    TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, data, (int)n, MPI_DOUBLE, MPI_SUM,
+                          from_base(base)->channel[COMM_CHANNEL_CONTROL]));
+    return OK;
+}
+
+static status broadcast(struct comm *base, int root, void *data, size_t bytes)
+{
+    MPI_Comm comm = from_base(base)->channel[COMM_CHANNEL_CONTROL];
+    for (size_t done = 0; done < bytes; done += MAX_ELEMENTS) {
+        size_t left = bytes - done;
+        int count = left < MAX_ELEMENTS ? (int)left : MAX_ELEMENTS;
+        TRY_MPI(MPI_Bcast((char *)data + done, count, MPI_BYTE, root, comm));
+    }
+    return OK;
+}
+
+// Rank zero: offsets out of everybody's sizes, which MPI wants as int.
+static status plan_gather(const struct comm *base, const int *sizes, int *displacement,
+                          size_t *offset)
+{
+    offset[0] = 0;
+    for (int r = 0; r < base->size; r++) {
+        offset[r + 1] = offset[r] + (size_t)sizes[r];
+        REQUIRE(offset[r + 1] <= INT_MAX, E_COMM, "gather of more than 2 GiB at rank %d", r);
+        displacement[r] = (int)offset[r];
+    }
+    return OK;
+}
+
+static status gather_at_root(struct comm *base, const void *data, int own, int *sizes, char **all,
+                             size_t *offset)
+{
+    MPI_Comm comm = from_base(base)->channel[COMM_CHANNEL_CONTROL];
+    int *displacement = sizes + base->size;
+    TRY_MPI(MPI_Gather(&own, 1, MPI_INT, sizes, 1, MPI_INT, 0, comm));
+    TRY(plan_gather(base, sizes, displacement, offset));
+    TRY(mem_alloc(all, offset[base->size]));
+    TRY_MPI(MPI_Gatherv(data, own, MPI_BYTE, *all, sizes, displacement, MPI_BYTE, 0, comm));
+    return OK;
+}
+
+static status gather(struct comm *base, const void *data, size_t bytes, char **all, size_t *offset)
+{
+    MPI_Comm comm = from_base(base)->channel[COMM_CHANNEL_CONTROL];
+    REQUIRE(bytes <= INT_MAX, E_COMM, "gather of %zu bytes in one call", bytes);
+    int own = (int)bytes;
+    *all = NULL;
+    if (base->rank != 0) {
+        TRY_MPI(MPI_Gather(&own, 1, MPI_INT, NULL, 1, MPI_INT, 0, comm));
+        TRY_MPI(MPI_Gatherv(data, own, MPI_BYTE, NULL, NULL, NULL, MPI_BYTE, 0, comm));
+        return OK;
+    }
+    int *sizes = NULL;
+    TRY(mem_alloc(&sizes, 2 * (size_t)base->size));
+    status st = gather_at_root(base, data, own, sizes, all, offset);
+    mem_free(sizes);
+    return st;
+}
+
+static status barrier(struct comm *base)
+{
+    TRY_MPI(MPI_Barrier(from_base(base)->channel[COMM_CHANNEL_CONTROL]));
+    return OK;
+}
+
+static const struct comm_ops ops = {
+    .name = "mpi",
+    .destroy = destroy,
+    .abort = abort_job,
+    .sum_f32 = sum_f32,
+    .sum_f64 = sum_f64,
+    .broadcast = broadcast,
+    .gather = gather,
+    .barrier = barrier,
+};
+
+static status start(struct comm_mpi *c)
+{
+    int provided = MPI_THREAD_SINGLE, initialized = 0;
+    TRY_MPI(MPI_Initialized(&initialized));
+    if (!initialized) TRY_MPI(MPI_Init_thread(NULL, NULL, MPI_THREAD_MULTIPLE, &provided));
+    TRY_MPI(MPI_Query_thread(&provided));
+    REQUIRE(provided >= MPI_THREAD_MULTIPLE, E_UNSUPPORTED,
+            "this MPI serves one thread at a time (level %d); Shoal needs MPI_THREAD_MULTIPLE",
+            provided);
+    TRY_MPI(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
+    for (int i = 0; i < COMM_N_CHANNELS; i++) {
+        TRY_MPI(MPI_Comm_dup(MPI_COMM_WORLD, &c->channel[i]));
+        TRY_MPI(MPI_Comm_set_errhandler(c->channel[i], MPI_ERRORS_RETURN));
+    }
+    return OK;
+}
+
+static status describe(struct comm_mpi *c)
+{
+    struct comm *base = &c->base;
+    TRY_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &base->rank));
+    TRY_MPI(MPI_Comm_size(MPI_COMM_WORLD, &base->size));
+    MPI_Comm host;
+    TRY_MPI(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, base->rank, MPI_INFO_NULL,
+                                &host));
+    TRY_MPI(MPI_Comm_rank(host, &base->local_rank));
+    TRY_MPI(MPI_Comm_size(host, &base->local_size));
+    TRY_MPI(MPI_Comm_free(&host));
+    if (gethostname(base->host, sizeof base->host - 1) != 0) memcpy(base->host, "?", 2);
+    char version[MPI_MAX_LIBRARY_VERSION_STRING];
+    int length;
+    TRY_MPI(MPI_Get_library_version(version, &length));
+    version[strcspn(version, ",\n")] = '\0';
+    (void)snprintf(base->version, sizeof base->version, "%.255s", version);
+    return OK;
+}
+
+status comm_mpi_create(struct comm **out)
+{
+    struct comm_mpi *c = NULL;
+    TRY(mem_zalloc(&c, 1));
+    c->base.ops = &ops;
+    for (int i = 0; i < COMM_N_CHANNELS; i++) c->channel[i] = MPI_COMM_NULL;
+    status st = start(c);
+    if (st == OK) st = describe(c);
+    if (st != OK) {
+        mem_free(c); // MPI stays as it is: the caller aborts or ends
+        return st;
+    }
+    *out = &c->base;
+    return OK;
+}
