@@ -47,7 +47,7 @@ static status add_unit(struct conv_norm *u, struct params *params, const struct 
                        const char *prefix, const char *conv, const char *bn, int in, int out,
                        int window, int stride, bool trainable)
 {
-    char conv_name[NAME_BYTES], bn_name[NAME_BYTES];
+    char conv_name[2 * NAME_BYTES], bn_name[2 * NAME_BYTES];
     (void)snprintf(conv_name, sizeof conv_name, "%s.%s", prefix, conv);
     (void)snprintf(bn_name, sizeof bn_name, "%s.%s", prefix, bn);
     return conv_norm_init(u, params,

@@ -1,0 +1,228 @@
+// One device at work.
+#include "train/replica.h"
+
+#include <math.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/mem.h"
+
+// Processors that this rank may use, shared out where all ranks of the host may use the same ones.
+static int fair_share(int ranks_on_host)
+{
+    cpu_set_t set;
+    int allowed = 1, online = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    if (sched_getaffinity(0, sizeof set, &set) == 0) allowed = CPU_COUNT(&set);
+    if (allowed < online) return allowed; // bound by the launcher
+    return allowed > ranks_on_host ? allowed / ranks_on_host : 1;
+}
+
+static status open_device(const struct config *c, const struct comm *comm, struct device **out)
+{
+    REQUIRE(c->train.device != CONFIG_DEVICE_CUDA, E_UNSUPPORTED,
+            "train.device cuda: this build has no CUDA backend; use auto or cpu");
+    REQUIRE(c->train.precision != CONFIG_PRECISION_TF32, E_UNSUPPORTED,
+            "train.precision tf32 exists on GPUs only; use fp32 or bf16");
+    enum dtype compute = c->train.precision == CONFIG_PRECISION_BF16 ? DTYPE_BF16 : DTYPE_F32;
+    int threads = c->train.threads > 0 ? c->train.threads : fair_share(comm_local_size(comm));
+    return device_open_cpu(threads, compute, out);
+}
+
+status replica_create(const struct config *c, int n_labels, struct comm *comm, struct replica **out)
+{
+    struct replica *r = NULL;
+    status st = OK;
+    TRY(mem_zalloc(&r, 1));
+    TRY_GOTO(st, open_device(c, comm, &r->device), fail);
+    TRY_GOTO(st, detector_create(&c->model, n_labels, r->device, &r->model), fail);
+    TRY_GOTO(st, tape_create(r->device, &r->tape), fail);
+    *out = r;
+    return OK;
+fail:
+    replica_destroy(r);
+    return st;
+}
+
+// The flat gradients' slices in layout order, and each parameter's slice.
+static status lay_slices(struct replica *r, struct bucket_slice *slices, int *n_slices)
+{
+    struct params *params = detector_params(r->model);
+    int n = 0;
+    for (int i = params_n(params) - 1; i >= 0; i--) { // reverse construction: ascending offsets
+        const struct param *q = params_at(params, i);
+        r->slice_of_param[q->number] = -1;
+        if (!q->trainable) continue;
+        ASSERT(n == 0 || slices[n - 1].offset < q->grad_offset);
+        r->slice_of_param[q->number] = n;
+        slices[n++] = (struct bucket_slice){q->grad_offset, tensor_elements(&q->value)};
+    }
+    *n_slices = n;
+    // Padding between slices, if any, travels with the slice before it.
+    for (int i = 0; i < n; i++) {
+        int64_t end = i + 1 < n ? slices[i + 1].offset : params_n_trainable(params);
+        slices[i].count = end - slices[i].offset;
+    }
+    return OK;
+}
+
+status replica_prepare_training(struct replica *r, const struct config *c, struct comm *comm)
+{
+    struct params *params = detector_params(r->model);
+    size_t n = (size_t)params_n(params);
+    struct bucket_slice *slices = NULL;
+    int n_slices;
+    status st = OK;
+    TRY(optimizer_create(&c->optimizer, params, &r->optimizer));
+    TRY(mem_alloc(&r->slice_of_param, n));
+    TRY(mem_alloc(&slices, n));
+    TRY_GOTO(st, lay_slices(r, slices, &n_slices), out);
+    TRY_GOTO(st,
+             buckets_create(comm, c->comm.bucket_mib, slices, n_slices, params_grads(params),
+                            &r->buckets),
+             out);
+out:
+    mem_free(slices);
+    return st;
+}
+
+void replica_destroy(struct replica *r)
+{
+    if (r == NULL) return;
+    buckets_destroy(r->buckets);
+    mem_free(r->slice_of_param);
+    optimizer_destroy(r->optimizer);
+    tape_destroy(r->tape);
+    detector_destroy(r->model);
+    device_close(r->device);
+    mem_free(r);
+}
+
+status replica_begin_step(struct replica *r, struct replica_losses *losses)
+{
+    memset(losses, 0, sizeof *losses);
+    buckets_begin(r->buckets);
+    return params_zero_grads(detector_params(r->model));
+}
+
+// The loader's groups as tensors of the compute type.
+static status upload_pixels(struct replica *r, const struct batch *b, struct tensor ***pixels)
+{
+    const struct device *d = r->device;
+    TRY(tape_arena(r->tape, (size_t)b->n_groups * sizeof **pixels, pixels));
+    for (int i = 0; i < b->n_groups; i++) {
+        const struct batch_group *g = &b->groups[i];
+        struct shape shape = shape_4(g->n, g->h, g->w, 3);
+        struct tensor **x = &(*pixels)[i];
+        if (d->compute == DTYPE_F32 && d->ops->host_counts) { // device memory is host memory
+            TRY(tape_wrap(r->tape, "input", DTYPE_F32, shape, g->pixels, x));
+            continue;
+        }
+        struct tensor *raw;
+        TRY(tape_tensor(r->tape, "input", DTYPE_F32, shape, &raw));
+        TRY(d->ops->upload(d->stream, raw->data, g->pixels, tensor_bytes(raw)));
+        *x = raw;
+        if (d->compute == DTYPE_F32) continue;
+        TRY(tape_tensor(r->tape, "input", d->compute, shape, x));
+        TRY(d->ops->cast(d->stream, tensor_elements(raw), DTYPE_F32, raw->data, d->compute,
+                         (*x)->data));
+        tape_drop(r->tape, raw);
+    }
+    return OK;
+}
+
+static status to_detector_batch(struct replica *r, const struct batch *b,
+                                struct detector_batch *out)
+{
+    struct detector_image *images;
+    struct tensor **pixels;
+    TRY(tape_arena(r->tape, (size_t)b->n_images * sizeof *images, &images));
+    for (int i = 0; i < b->n_images; i++) {
+        const struct batch_image *from = &b->images[i];
+        images[i] = (struct detector_image){.h = (float)from->h,
+                                            .w = (float)from->w,
+                                            .original_h = (float)from->original_h,
+                                            .original_w = (float)from->original_w,
+                                            .id_key = from->id_key,
+                                            .group = from->group,
+                                            .slot = from->slot,
+                                            .n_boxes = from->n_boxes,
+                                            .boxes = (const float(*)[4])from->boxes,
+                                            .labels = from->labels};
+    }
+    TRY(upload_pixels(r, b, &pixels));
+    *out = (struct detector_batch){
+        .n_images = b->n_images, .images = images, .n_groups = b->n_groups, .pixels = pixels};
+    return OK;
+}
+
+static void note_bad(struct replica_losses *l, const char *term, const char *id)
+{
+    if (l->bad_term == NULL) l->bad_term = term;
+    if (l->bad_term != term) return;
+    size_t used = strlen(l->bad_ids);
+    (void)snprintf(l->bad_ids + used, sizeof l->bad_ids - used, "%s%s", used > 0 ? ", " : "", id);
+}
+
+// Downloads each image's terms, adds them up in the images' order, and notes what is not finite.
+static status read_losses(struct replica *r, const struct batch *b,
+                          const struct detector_losses *from, struct replica_losses *to)
+{
+    const struct device *d = r->device;
+    float *value;
+    TRY(tape_arena(r->tape, (size_t)b->n_images * sizeof *value, &value));
+    to->n = from->n;
+    to->n_images += b->n_images;
+    for (int k = 0; k < from->n; k++) {
+        to->name[k] = from->name[k];
+        TRY(d->ops->download(d->stream, value, from->value[k]->data,
+                             (size_t)b->n_images * sizeof *value));
+        for (int i = 0; i < b->n_images; i++) {
+            to->sum[k] += (double)value[i];
+            if (!isfinite(value[i])) note_bad(to, from->name[k], b->images[i].id_text);
+        }
+    }
+    return OK;
+}
+
+static status grad_ready(void *context, struct param *p)
+{
+    struct replica *r = context;
+    return buckets_ready(r->buckets, r->slice_of_param[p->number]);
+}
+
+static status forward_backward(struct replica *r, const struct batch *b, uint64_t seed,
+                               uint64_t epoch, float gradient_scale, struct replica_losses *losses)
+{
+    struct detector_batch input;
+    struct detector_losses terms;
+    TRY(to_detector_batch(r, b, &input));
+    TRY(detector_losses(r->model, r->tape, &input, seed, epoch, &terms));
+    TRY(read_losses(r, b, &terms, losses));
+    if (losses->bad_term != NULL) return OK; // the step stops on all ranks; no use in going on
+    return tape_backward(r->tape, terms.value, terms.n, gradient_scale);
+}
+
+status replica_micro_batch(struct replica *r, const struct batch *b, uint64_t seed, uint64_t epoch,
+                           int images_per_step, bool last, struct replica_losses *losses)
+{
+    struct tape_hooks hooks = {.context = r, .grad_ready = grad_ready};
+    tape_set_hooks(r->tape, last ? &hooks : NULL);
+    tape_set_recording(r->tape, true);
+    status st = forward_backward(r, b, seed, epoch, 1.0f / (float)images_per_step, losses);
+    tape_set_hooks(r->tape, NULL);
+    tape_reset(r->tape);
+    return st;
+}
+
+status replica_detect(struct replica *r, const struct batch *b, struct detector_result *out)
+{
+    struct detector_batch input;
+    status st = OK;
+    TRY_GOTO(st, to_detector_batch(r, b, &input), out);
+    TRY_GOTO(st, detector_detect(r->model, r->tape, &input, out), out);
+out:
+    tape_reset(r->tape);
+    return st;
+}
