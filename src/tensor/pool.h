@@ -1,5 +1,6 @@
-// Device memory in reuse: blocks given back are kept by size and handed out again, so that after
-// the first steps nothing is allocated, and the same sequence of requests gets the same addresses.
+// Device memory in reuse: what is given back is kept and handed out again, so that after the first
+// steps nothing is allocated. The same sequence of requests gets the same addresses whatever ran in
+// between, once it has run before and all that it took was given back.
 #ifndef SHOAL_TENSOR_POOL_H
 #define SHOAL_TENSOR_POOL_H
 
