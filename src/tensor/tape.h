@@ -15,7 +15,8 @@ struct node;
 
 struct op {
     const char *name;
-    // Adds the gradients of the node's inputs. n->out[i]->grad may be NULL (nothing flowed back).
+    // Adds the gradients of the node's inputs. n->out->grad is there: nodes to which nothing flowed
+    // back are passed over.
     status (*backward)(struct tape *t, struct node *n);
 };
 
@@ -54,6 +55,11 @@ MUST_USE status tape_tensor(struct tape *t, const char *name, enum dtype dtype, 
 // A tensor around memory that outlives the step (an input batch on a CPU); never freed by the tape.
 MUST_USE status tape_wrap(struct tape *t, const char *name, enum dtype dtype, struct shape shape,
                           void *data, struct tensor **out);
+// x's memory under another shape of as many elements; it lives until both are done with it.
+MUST_USE status tape_view(struct tape *t, struct tensor *x, struct shape shape,
+                          struct tensor **out);
+// For a leaf that no op made (an input, in tests): asks for its gradient.
+void tape_require_grad(struct tape *t, struct tensor *x);
 // Scratch for the length of one call; give it back with tape_scratch_free.
 MUST_USE status tape_scratch(struct tape *t, size_t bytes, void **out);
 void tape_scratch_free(struct tape *t, void *p);
@@ -80,7 +86,8 @@ struct tape_record {
 MUST_USE status tape_record(struct tape *t, const struct tape_record *r);
 
 // Walks back from the roots (fp32), whose gradients are filled with seed. Gives activations and
-// gradients back on the way. The tape can only be reset afterwards.
+// gradients back on the way; the roots' data and the gradients of leaves stay to be read. The tape
+// can only be reset afterwards. Roots that were not recorded are passed over.
 MUST_USE status tape_backward(struct tape *t, struct tensor *const *roots, int n_roots, float seed);
 // For an op's backward: the gradient of x, NULL in *dx where x needs none. *accumulate is false on
 // first use (the memory is not initialised: set it).
