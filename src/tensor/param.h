@@ -39,14 +39,16 @@ MUST_USE status params_add(struct params *p, const char *name, enum param_kind k
 // Lays out values and gradients, zeroed. Parameters' tensors have data only from here on.
 MUST_USE status params_finish(struct params *p);
 // Makes the compute copies anew (casts, folded scales) and raises versions: after loading, and
-// after every optimizer step. Folded scales must have been computed by their owner before.
+// after every optimizer step. Folded scales must have been computed by their owner before. Frozen
+// parameters are renewed where param_import has run since the last time.
 MUST_USE status params_refresh(struct params *p);
 MUST_USE status params_zero_grads(struct params *p);
 
 int params_n(const struct params *p);
 struct param *params_at(const struct params *p, int i);
 struct param *params_find(const struct params *p, const char *name); // NULL where there is none
-// Trainable values and gradients as flat fp32 device buffers of the same layout, n elements.
+// Trainable values and gradients as flat fp32 device buffers of the same layout, n elements; each
+// parameter starts on 64 bytes, and what lies between two stays zero.
 int64_t params_n_trainable(const struct params *p);
 float *params_values(const struct params *p);
 float *params_grads(const struct params *p);
