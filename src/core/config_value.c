@@ -227,8 +227,7 @@ status config_value_store(struct config_value *v, const struct config_field *f, 
     case CONFIG_TYPE_CANVASES:
         return store_canvases(v, f, c);
     }
-    ASSERT(!"a type that the table does not have");
-    return E_ARG;
+    FAIL(E_ARG, "%s: has a type that nothing reads", f->key);
 }
 
 void config_value_store_standard(const struct config_field *f, struct config *c)
