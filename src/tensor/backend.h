@@ -149,8 +149,8 @@ struct sgd_params {
     int32_t first; // momentum buffer = gradient, as torch's first step
 };
 
-struct adam_params {
-    float lr, beta1, beta2, eps, weight_decay;
+struct adam_params { // double: 1 - beta2 of a beta2 rounded to float is off by 1e-5
+    double lr, beta1, beta2, eps, weight_decay;
     int32_t decoupled; // AdamW
     int64_t step;      // from 1
 };
