@@ -412,6 +412,23 @@ TEST(the_help_has_a_line_for_every_key)
     mem_free(yaml);
 }
 
+TEST(the_shipped_configurations_load)
+{
+    struct config standard;
+    config_defaults(&standard);
+    EXPECT_OK(config_load(test_source_path("configs/coco_r50_fpn.yaml"), 0, NULL, &config));
+    // The recipe is the defaults, but for where results go and what they should be.
+    EXPECT_EQ(config_compare(&config, &standard, NULL, NULL, NULL), 2);
+    EXPECT_STATUS(config_check_training(&config), E_ARG); // no train.init
+    static const char *const from_scratch[] = {"configs/coco_r50_fpn_gn.yaml", "configs/demo.yaml"};
+    for (size_t i = 0; i < COUNT(from_scratch); i++) {
+        EXPECT_OK(config_load(test_source_path(from_scratch[i]), 0, NULL, &config));
+        EXPECT_OK(config_check_training(&config));
+        EXPECT_EQ(config.model.norm, CONFIG_NORM_GN);
+        EXPECT_EQ(config.model.trainable_stages, 5);
+    }
+}
+
 // Every single-byte damage to a good file either reads or is refused; never a crash.
 TEST(damaged_files_are_read_or_refused)
 {
