@@ -1,0 +1,73 @@
+// Matrix product with the weights transposed: rows of features to rows of outputs.
+#include "tensor/ops/op_internal.h"
+
+struct attr {
+    struct linear_desc desc;
+    struct param *w;
+};
+
+static status backward(struct tape *t, struct node *n)
+{
+    const struct device *d = tape_device(t);
+    const struct attr *a = n->attr;
+    struct param *w = n->param[0], *bias = n->param[1];
+    struct tensor *dx;
+    bool accumulate;
+    if (a->desc.rows == 0) return OK;
+    if (a->desc.relu) TRY(op_relu_backward(t, n));
+    if (w != NULL)
+        TRY(d->ops->linear_dw(d->stream, &a->desc, n->saved[1]->data, n->out->grad->data, w->grad,
+                              bias != NULL ? bias->grad : NULL));
+    TRY(tape_grad(t, n->in[0], &dx, &accumulate));
+    if (dx == NULL) return OK;
+    return d->ops->linear_dx(d->stream, &a->desc, n->out->grad->data, op_weights(a->w), dx->data,
+                             accumulate);
+}
+
+static const struct op op = {.name = "linear", .backward = backward};
+
+static status describe(const struct tape *t, const struct tensor *x, const struct linear_params *p,
+                       struct linear_desc *out)
+{
+    TRY(op_check_input(t, "linear", p->name, x, 2));
+    const struct tensor *w = &p->w->compute;
+    int64_t o = w->shape.n_dims > 0 ? w->shape.dim[0] : 0, i = o > 0 ? tensor_elements(w) / o : 0;
+    REQUIRE(w->dtype == x->dtype && i == x->shape.dim[1] && o > 0, E_SHAPE,
+            "linear %s: %s has %lld features in %s, %s wants %lld in %s", p->name, x->name,
+            (long long)x->shape.dim[1], dtype_name(x->dtype), w->name, (long long)i,
+            dtype_name(w->dtype));
+    *out = (struct linear_desc){.rows = op_int(x->shape.dim[0]),
+                                .in = op_int(i),
+                                .out = op_int(o),
+                                .dtype = (int32_t)x->dtype,
+                                .y_dtype = (int32_t)(p->fp32_out ? DTYPE_F32 : x->dtype),
+                                .bias = p->bias != NULL,
+                                .relu = p->relu};
+    return OK;
+}
+
+status op_linear(struct tape *t, struct tensor *x, const struct linear_params *p, struct tensor **y)
+{
+    const struct device *d = tape_device(t);
+    struct attr a = {.w = p->w};
+    float *bias;
+    // linear_dw knows no scale, and gives the bias's gradient with the weights'.
+    ASSERT(p->w->scale == NULL);
+    ASSERT(p->bias == NULL || !p->bias->trainable || p->w->trainable);
+    TRY(describe(t, x, p, &a.desc));
+    TRY(op_check_param("linear", p->name, p->bias, a.desc.out, &bias));
+    TRY(tape_tensor(t, p->name, (enum dtype)a.desc.y_dtype, shape_2(a.desc.rows, a.desc.out), y));
+    if (a.desc.rows > 0)
+        TRY(d->ops->linear(d->stream, &a.desc, x->data, op_weights(p->w), bias, (*y)->data));
+    struct tensor *saved[] = {p->relu ? *y : NULL, op_trains(t, p->w) ? x : NULL};
+    return tape_record(t, &(struct tape_record){.op = &op,
+                                                .in = &x,
+                                                .n_in = 1,
+                                                .saved = saved,
+                                                .n_saved = 2,
+                                                .out = *y,
+                                                .params = (struct param *[]){p->w, p->bias},
+                                                .n_params = 2,
+                                                .attr = &a,
+                                                .attr_bytes = sizeof a});
+}
