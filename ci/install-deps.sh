@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that Shoal builds with; says first what is missing. Root or sudo.
+# --checks: also the tools of ci/check.sh; --tsan: also the compiler of the tsan preset.
 set -euo pipefail
 
 packages=(
@@ -14,7 +15,13 @@ packages=(
   libxxhash-dev
   libcairo2-dev fonts-dejavu-core
 )
-[ "${1:-}" = --checks ] && packages+=(clang-format-14 clang-tidy-14 shellcheck)
+for option in "$@"; do
+  case $option in
+    --checks) packages+=(clang-format-14 clang-tidy-14 shellcheck) ;;
+    --tsan) packages+=(clang libomp-dev) ;;
+    *) echo "usage: ci/install-deps.sh [--checks] [--tsan]" >&2; exit 2 ;;
+  esac
+done
 
 missing=()
 for package in "${packages[@]}"; do

@@ -1,8 +1,30 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, and runs the whole test suite; ends with ctest's own summary.
+# Installs what is missing, checks, builds, and runs the whole test suite; ends with ctest's own
+# summary. ci/test.sh [release|debug|asan|tsan]: one of CMakePresets.json, release unless given.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-./ci/install-deps.sh
-cmake --preset release
-cmake --build --preset release
-ctest --preset release -j "$(nproc)"
+preset=${1:-release}
+case $preset in
+  release | debug | asan) ./ci/install-deps.sh ;;
+  tsan) ./ci/install-deps.sh --tsan ;;
+  *) echo "usage: ci/test.sh [release|debug|asan|tsan]" >&2; exit 2 ;;
+esac
+./ci/check.sh || echo "(the build goes on)"
+
+# Libraries below us that never free what they allocate once.
+export LSAN_OPTIONS="suppressions=$PWD/ci/lsan.supp:print_suppressions=0:${LSAN_OPTIONS:-}"
+cmake --preset "$preset"
+cmake --build --preset "$preset"
+
+log=build/$preset/test.log
+result=0
+ctest --preset "$preset" --no-tests=error -j "$(nproc)" 2>&1 | tee "$log" || result=$?
+
+# "12/40 Test #7: test_name ....   Passed   3.21 sec"
+echo
+echo "The slowest ten tests, in seconds:"
+sed -nE 's|^ *[0-9]+/[0-9]+ Test +#[0-9]+: ([^ ]+) .* ([0-9.]+) sec *$|\2 \1|p' "$log" |
+  sort -rn | head -10 | awk '{ printf "%10.2f  %s\n", $1, $2 }'
+echo
+sed -n '/tests passed, .* out of /,$p' "$log"
+exit "$result"
