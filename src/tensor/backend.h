@@ -155,6 +155,14 @@ struct adam_params { // double: 1 - beta2 of a beta2 rounded to float is off by 
     int64_t step;      // from 1
 };
 
+enum { BACKEND_TEXT_BYTES = 128 };
+
+struct backend_description {
+    int threads;                      // of a CPU backend
+    char device[BACKEND_TEXT_BYTES];  // the processor's or GPU's name
+    char library[BACKEND_TEXT_BYTES]; // compute library and version
+};
+
 struct backend_ops {
     const char *name; // "cpu", "cuda"
     bool host_counts; // counts in device memory may be read at once by the host
@@ -168,6 +176,8 @@ struct backend_ops {
     status (*copy)(struct stream *s, void *to, const void *from, size_t bytes);
     status (*zero)(struct stream *s, void *to, size_t bytes);
     status (*wait)(struct stream *s);
+    // What results depend on beside the inputs, for logs and checkpoints.
+    void (*describe)(const struct stream *s, struct backend_description *out);
 
     // y = relu(conv(x, w) + bias + residual), each part as the flags say.
     status (*conv2d)(struct stream *s, const struct conv2d_desc *d, const void *x, struct weights w,

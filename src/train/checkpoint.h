@@ -49,6 +49,9 @@ MUST_USE status checkpoint_writer_set_best(struct checkpoint_writer *w, int64_t 
 // Checksum of the last model.safetensors written whole, as text; "" before.
 const char *checkpoint_writer_model_sum(const struct checkpoint_writer *w);
 
+// out_dir/checkpoints/step-N, the caller's.
+MUST_USE status checkpoint_folder_of(const char *out_dir, int64_t step, char **path);
+
 // ---- Reading ---------------------------------------------------------------------------------
 
 // Whether out_dir holds any checkpoint, good or not.
@@ -64,6 +67,9 @@ MUST_USE status checkpoint_load(const char *folder, struct params *params, struc
 
 // out_dir/done.json, written last: the run is complete.
 MUST_USE status checkpoint_write_done(const char *out_dir, int64_t step, const char *model_sum);
-bool checkpoint_is_done(const char *out_dir);
+// False where the run has not ended; else the step it ended at.
+bool checkpoint_read_done(const char *out_dir, int64_t *step);
+// Before a run goes on beyond its end.
+MUST_USE status checkpoint_remove_done(const char *out_dir);
 
 #endif

@@ -23,7 +23,4 @@ MUST_USE status checkpoint_parse_state(const char *path, struct checkpoint_state
 
 // Steps of the folders "step-N" under out_dir/checkpoints, ascending; the caller's.
 MUST_USE status checkpoint_list(const char *out_dir, int64_t **steps, size_t *n);
-// out_dir/checkpoints/step-N, the caller's.
-MUST_USE status checkpoint_folder(const char *out_dir, int64_t step, char **path);
-
 #endif

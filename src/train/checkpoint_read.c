@@ -8,10 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "io/json.h"
 #include "io/json_write.h"
 #include "io/safetensors.h"
 
@@ -60,7 +62,7 @@ status checkpoint_list(const char *out_dir, int64_t **steps, size_t *n)
     return st;
 }
 
-status checkpoint_folder(const char *out_dir, int64_t step, char **path)
+status checkpoint_folder_of(const char *out_dir, int64_t step, char **path)
 {
     return mem_printf(path, "%s/checkpoints/%s%08" PRId64, out_dir, folder_prefix, step);
 }
@@ -116,7 +118,7 @@ status checkpoint_find(const char *out_dir, char **folder)
     status st = OK;
     while (n > 0 && st == OK && *folder == NULL) {
         char *path = NULL;
-        st = checkpoint_folder(out_dir, steps[--n], &path);
+        st = checkpoint_folder_of(out_dir, steps[--n], &path);
         if (st != OK) break;
         if (checkpoint_verify(path) == OK) {
             *folder = path;
@@ -196,11 +198,24 @@ status checkpoint_write_done(const char *out_dir, int64_t step, const char *mode
     return st;
 }
 
-bool checkpoint_is_done(const char *out_dir)
+bool checkpoint_read_done(const char *out_dir, int64_t *step)
 {
     char *path = NULL;
+    struct json_document *document = NULL;
     if (done_path(out_dir, &path) != OK) return false;
-    bool there = file_exists(path);
+    bool there = file_exists(path) && json_read(path, &document) == OK &&
+                 json_get_integer(json_root(document), "step", step) == OK;
+    json_destroy(document);
     mem_free(path);
     return there;
+}
+
+status checkpoint_remove_done(const char *out_dir)
+{
+    char *path = NULL;
+    TRY(done_path(out_dir, &path));
+    bool failed = unlink(path) != 0 && errno != ENOENT;
+    if (failed) error_set(__FILE__, __LINE__, "cannot remove %s: %s", path, strerror(errno));
+    mem_free(path);
+    return failed ? E_IO : OK;
 }

@@ -108,7 +108,7 @@ static status prune(const struct checkpoint_writer *w)
     for (size_t i = 0; i + (size_t)w->keep < n && st == OK; i++) {
         char *path = NULL;
         if (steps[i] == w->best) continue;
-        st = checkpoint_folder(w->out_dir, steps[i], &path);
+        st = checkpoint_folder_of(w->out_dir, steps[i], &path);
         if (st == OK) st = file_remove_tree(path);
         mem_free(path);
     }
@@ -121,7 +121,7 @@ static status write_job(struct checkpoint_writer *w)
     char *folder = NULL, *final = NULL, *temporary = NULL;
     status st = OK;
     TRY_GOTO(st, mem_printf(&folder, "%s/checkpoints", w->out_dir), out);
-    TRY_GOTO(st, checkpoint_folder(w->out_dir, w->job.state.step, &final), out);
+    TRY_GOTO(st, checkpoint_folder_of(w->out_dir, w->job.state.step, &final), out);
     TRY_GOTO(st, mem_printf(&temporary, "%s%s%d", final, temporary_mark, (int)getpid()), out);
     TRY_GOTO(st, file_remove_tree(temporary), out);
     TRY_GOTO(st, file_make_folders(temporary), out);

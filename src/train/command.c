@@ -77,7 +77,7 @@ int command_main(int argc, char **argv)
         error_set(__FILE__, __LINE__, "standard output could not be written");
         st = E_IO;
     }
-    if (st != OK && st != E_SAVED) {
+    if (st != OK && st != E_SAVED && error_text()[0] != '\0') { // else another rank has said it
         log_error("%s", error_text());
         print_frames();
     }

@@ -99,6 +99,51 @@ void replica_destroy(struct replica *r)
     mem_free(r);
 }
 
+// One device buffer by way of the host.
+static status broadcast_buffer(const struct device *d, struct comm *comm, void *data, size_t bytes,
+                               char *host)
+{
+    if (comm_rank(comm) == 0) TRY(d->ops->download(d->stream, host, data, bytes));
+    TRY(comm_broadcast(comm, 0, host, bytes));
+    TRY(d->ops->upload(d->stream, data, host, bytes));
+    return d->ops->wait(d->stream);
+}
+
+static status broadcast_params(struct replica *r, struct comm *comm, char **host)
+{
+    struct params *params = detector_params(r->model);
+    for (int i = 0; i < params_n(params); i++) {
+        struct tensor *value = &params_at(params, i)->value;
+        size_t bytes = tensor_bytes(value);
+        TRY(mem_resize(host, bytes));
+        TRY(broadcast_buffer(r->device, comm, value->data, bytes, *host));
+    }
+    return OK;
+}
+
+static status broadcast_optimizer(struct replica *r, struct comm *comm, char **host)
+{
+    size_t bytes = (size_t)params_n_trainable(detector_params(r->model)) * sizeof(float);
+    TRY(mem_resize(host, bytes));
+    float *state = (void *)*host;
+    for (int i = 0; i < optimizer_n_states(r->optimizer); i++) {
+        TRY(optimizer_export(r->optimizer, i, state));
+        TRY(comm_broadcast(comm, 0, state, bytes));
+        TRY(optimizer_import(r->optimizer, i, state));
+    }
+    return OK;
+}
+
+status replica_broadcast(struct replica *r, struct comm *comm)
+{
+    char *host = NULL;
+    if (comm_size(comm) == 1) return OK;
+    status st = broadcast_params(r, comm, &host);
+    if (st == OK && r->optimizer != NULL) st = broadcast_optimizer(r, comm, &host);
+    mem_free(host);
+    return st;
+}
+
 status replica_begin_step(struct replica *r, struct replica_losses *losses)
 {
     memset(losses, 0, sizeof *losses);

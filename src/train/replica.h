@@ -26,6 +26,8 @@ MUST_USE status replica_prepare_training(struct replica *r, const struct config 
                                          struct comm *comm);
 void replica_destroy(struct replica *r);
 
+// Rank zero's parameters and optimizer state reach every rank. Collective; refresh afterwards.
+MUST_USE status replica_broadcast(struct replica *r, struct comm *comm);
 enum { REPLICA_IDS_BYTES = 512 };
 
 // Sums over this worker's images of one step.

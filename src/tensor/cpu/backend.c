@@ -16,6 +16,7 @@ const struct backend_ops backend_cpu = {
     .copy = cpu_copy,
     .zero = cpu_zero,
     .wait = cpu_wait,
+    .describe = cpu_describe,
     .conv2d = cpu_conv2d,
     .conv2d_dx = cpu_conv2d_dx,
     .conv2d_dw = cpu_conv2d_dw,

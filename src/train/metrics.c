@@ -1,0 +1,179 @@
+// The training log.
+#include "train/metrics.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/file.h"
+#include "core/mem.h"
+#include "io/json.h"
+#include "io/json_write.h"
+
+struct eval_mark {
+    int64_t step;
+    double ap;
+};
+
+struct metrics {
+    FILE *file;
+    char *path;
+    struct eval_mark *evals;
+    size_t n_evals, capacity;
+};
+
+enum { LOSS_DIGITS = 9 };
+
+static status note_eval(struct metrics *m, int64_t step, double ap)
+{
+    TRY(mem_grow(&m->evals, &m->capacity, m->n_evals + 1));
+    m->evals[m->n_evals++] = (struct eval_mark){step, ap};
+    return OK;
+}
+
+// Whether the line belongs to a step up to last_step; notes an evaluation.
+static status read_line(struct metrics *m, const char *line, size_t n, int64_t last_step,
+                        bool *keep)
+{
+    struct json_document *document = NULL;
+    int64_t step;
+    *keep = false;
+    if (json_parse(line, n, m->path, &document) != OK) { // torn by a kill
+        error_clear();
+        return OK;
+    }
+    status st = json_get_integer(json_root(document), "step", &step);
+    const struct json *eval = json_find(json_root(document), "eval");
+    double ap;
+    if (st == OK && step <= last_step) {
+        *keep = true;
+        if (eval != NULL) st = json_get_number(eval, "AP", &ap);
+        if (st == OK && eval != NULL) st = note_eval(m, step, ap);
+    }
+    json_destroy(document);
+    return st;
+}
+
+// Writes the lines to keep to a new file in the old one's place.
+static status cut(struct metrics *m, int64_t last_step)
+{
+    char *text = NULL;
+    size_t n;
+    struct file_atomic kept = {0};
+    status st = OK;
+    TRY(file_read(m->path, &text, &n));
+    TRY_GOTO(st, file_atomic_open(m->path, &kept), out);
+    for (size_t at = 0; at < n;) {
+        const char *end = memchr(text + at, '\n', n - at);
+        if (end == NULL) break; // torn
+        size_t length = (size_t)(end - (text + at));
+        bool keep;
+        TRY_GOTO(st, read_line(m, text + at, length, last_step, &keep), out);
+        if (keep) (void)fwrite(text + at, 1, length + 1, kept.file);
+        at += length + 1;
+    }
+    TRY_GOTO(st, file_atomic_commit(&kept), out);
+out:
+    file_atomic_abort(&kept);
+    mem_free(text);
+    return st;
+}
+
+status metrics_open(const char *path, int64_t last_step, struct metrics **out)
+{
+    struct metrics *m = NULL;
+    status st = OK;
+    TRY(mem_zalloc(&m, 1));
+    TRY_GOTO(st, mem_strdup(path, &m->path), fail);
+    if (last_step > 0 && file_exists(path)) TRY_GOTO(st, cut(m, last_step), fail);
+    TRY_GOTO(st, file_open(path, last_step > 0 ? "a" : "w", &m->file), fail);
+    *out = m;
+    return OK;
+fail:
+    metrics_close(m);
+    return st;
+}
+
+void metrics_close(struct metrics *m)
+{
+    if (m == NULL) return;
+    if (m->file != NULL) (void)fclose(m->file); // every line was flushed and checked
+    mem_free(m->evals);
+    mem_free(m->path);
+    mem_free(m);
+}
+
+static status flush(struct metrics *m)
+{
+    bool bad = fflush(m->file) != 0 || ferror(m->file);
+    clearerr(m->file);
+    REQUIRE(!bad, E_IO, "%s: cannot write: %s", m->path, strerror(errno));
+    return OK;
+}
+
+status metrics_add_step(struct metrics *m, const struct metrics_step *s)
+{
+    struct json_write w;
+    json_write_init(&w, m->file, 0);
+    json_write_object(&w, NULL);
+    json_write_integer(&w, "step", s->step);
+    json_write_integer(&w, "epoch", s->epoch);
+    json_write_digits(&w, "lr", s->lr, LOSS_DIGITS);
+    json_write_digits(&w, "loss", s->loss, LOSS_DIGITS);
+    for (int i = 0; i < s->n; i++) json_write_digits(&w, s->name[i], s->value[i], LOSS_DIGITS);
+    json_write_digits(&w, "images_per_s", s->images_per_s, 6);
+    json_write_digits(&w, "data_wait_s", s->data_wait_s, 6);
+    json_write_digits(&w, "comm_exposed_s", s->comm_exposed_s, 6);
+    json_write_digits(&w, "step_s", s->step_s, 6);
+    json_write_digits(&w, "rss_mib", s->rss_mib, 6);
+    json_write_end(&w);
+    return flush(m);
+}
+
+status metrics_add_eval(struct metrics *m, int64_t step, int64_t epoch, const struct coco_eval *e)
+{
+    struct json_write w;
+    json_write_init(&w, m->file, 0);
+    json_write_object(&w, NULL);
+    json_write_integer(&w, "step", step);
+    json_write_integer(&w, "epoch", epoch);
+    json_write_object(&w, "eval");
+    for (int i = 0; i < COCO_EVAL_N_STATS; i++)
+        json_write_number(&w, coco_eval_stat_name(i), e->stats[i]);
+    json_write_end(&w);
+    json_write_object(&w, "per_category");
+    for (int i = 0; i < e->n_categories; i++)
+        json_write_number(&w, e->categories[i].name, e->categories[i].ap);
+    json_write_end(&w);
+    json_write_end(&w);
+    TRY(flush(m));
+    return note_eval(m, step, e->stats[0]);
+}
+
+bool metrics_has_eval(const struct metrics *m, int64_t step)
+{
+    for (size_t i = 0; i < m->n_evals; i++)
+        if (m->evals[i].step == step) return true;
+    return false;
+}
+
+bool metrics_best(const struct metrics *m, int64_t *step, double *ap)
+{
+    for (size_t i = 0; i < m->n_evals; i++) {
+        if (i > 0 && !(m->evals[i].ap > *ap)) continue;
+        *step = m->evals[i].step;
+        *ap = m->evals[i].ap;
+    }
+    return m->n_evals > 0;
+}
+
+double metrics_rss_mib(void)
+{
+    long pages = 0, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (file == NULL) return 0;
+    if (fscanf(file, "%ld %ld", &pages, &resident) != 2) resident = 0;
+    (void)fclose(file);
+    return (double)resident * (double)sysconf(_SC_PAGESIZE) / (1024.0 * 1024.0);
+}

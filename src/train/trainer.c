@@ -1,0 +1,202 @@
+// Setting a run up.
+#include "train/trainer.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/file.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "train/resume.h"
+
+static status open_data(struct trainer *t)
+{
+    const struct config *c = t->config;
+    struct label_set val = {0};
+    TRY(dataset_open(c->data.train, &t->train));
+    TRY(dataset_open(c->data.val, &t->val));
+    TRY(label_set_from_dataset(t->train, &t->labels));
+    TRY(label_set_from_dataset(t->val, &val));
+    status st = label_set_same(&t->labels, c->data.train, &val, c->data.val);
+    label_set_fini(&val);
+    TRY(st);
+    TRY(comm_agree(t->comm, "data.train", dataset_checksum(t->train)));
+    return comm_agree(t->comm, "data.val", dataset_checksum(t->val));
+}
+
+static void describe_layout(struct trainer *t)
+{
+    const struct config *c = t->config;
+    const struct device *d = t->replica->device;
+    struct checkpoint_layout *l = &t->layout;
+    struct backend_description what;
+    d->ops->describe(d->stream, &what);
+    l->ranks = comm_size(t->comm);
+    l->devices_per_rank = c->train.devices_per_rank;
+    l->threads = what.threads;
+    l->micro_batch = c->train.micro_batch;
+    (void)snprintf(l->comm, sizeof l->comm, "%s (%.200s)", comm_backend_name(t->comm),
+                   comm_version(t->comm));
+    (void)snprintf(l->device, sizeof l->device, "%s: %s", d->ops->name, what.device);
+    (void)snprintf(l->library, sizeof l->library, "%s", what.library);
+    (void)snprintf(l->version, sizeof l->version, "%s", SHOAL_VERSION);
+}
+
+static status load_weights(struct trainer *t, const struct resume *resume)
+{
+    const struct config *c = t->config;
+    struct params *params = detector_params(t->replica->model);
+    if (resume->folder != NULL)
+        return checkpoint_load(resume->folder, params, t->replica->optimizer);
+    if (c->train.init[0] != '\0') return weights_load(params, c->train.init, WEIGHTS_MODE_INIT);
+    return OK;
+}
+
+static status check_resume(struct trainer *t, const struct resume *resume)
+{
+    struct checkpoint_state then = {0};
+    if (resume->folder == NULL) return OK;
+    TRY(checkpoint_read_state(resume->folder, &then));
+    status st = resume_check(&then, t->config, &t->layout, dataset_checksum(t->train),
+                             dataset_checksum(t->val));
+    checkpoint_state_fini(&then);
+    TRY(st);
+    log_info("resuming from %s: %" PRId64 " steps done", resume->folder, resume->step);
+    return OK;
+}
+
+// Weights are drawn by every rank alike; what comes from files, rank zero reads and broadcasts.
+static status build_model(struct trainer *t, const struct resume *resume)
+{
+    const struct config *c = t->config;
+    TRY(replica_create(c, label_set_n_outputs(&t->labels), t->comm, &t->replica));
+    TRY(replica_prepare_training(t->replica, c, t->comm));
+    describe_layout(t);
+    TRY(detector_init(t->replica->model, (uint64_t)c->train.seed));
+    status st = OK;
+    if (comm_rank(t->comm) == 0) {
+        st = check_resume(t, resume);
+        if (st == OK) st = load_weights(t, resume);
+    }
+    TRY(comm_all_ok(t->comm, st));
+    TRY(replica_broadcast(t->replica, t->comm));
+    TRY(detector_refresh(t->replica->model));
+    t->step = resume->step;
+    return OK;
+}
+
+static status open_logs(struct trainer *t, const struct resume *resume)
+{
+    const struct config *c = t->config;
+    char *path = NULL;
+    TRY(file_make_folders(c->train.out_dir));
+    TRY(checkpoint_writer_create(c->train.out_dir, c->checkpoint.keep, &t->writer));
+    TRY(mem_printf(&path, "%s/metrics.jsonl", c->train.out_dir));
+    status st = metrics_open(path, resume->step, &t->metrics);
+    mem_free(path);
+    TRY(st);
+    int64_t best_step;
+    double best_ap;
+    char *folder = NULL;
+    if (!metrics_best(t->metrics, &best_step, &best_ap)) return OK;
+    TRY(checkpoint_folder_of(c->train.out_dir, best_step, &folder));
+    st = file_exists(folder) ? checkpoint_writer_set_best(t->writer, best_step) : OK;
+    mem_free(folder);
+    return st;
+}
+
+static status start_loader(struct trainer *t)
+{
+    const struct config *c = t->config;
+    struct loader_params params = {.dataset = t->train,
+                                   .input = &c->input,
+                                   .workers = c->data.workers,
+                                   .prefetch = c->data.prefetch,
+                                   .training = true,
+                                   .drop_empty = c->data.drop_empty,
+                                   .seed = c->train.seed,
+                                   .worker = comm_rank(t->comm),
+                                   .n_workers = comm_size(t->comm),
+                                   .batch = c->train.batch,
+                                   .micro_batch = c->train.micro_batch,
+                                   .first_step = t->step};
+    return loader_create(&params, &t->loader);
+}
+
+static void say_plan(const struct trainer *t)
+{
+    const struct config *c = t->config;
+    const struct schedule *s = &t->schedule;
+    struct params *params = detector_params(t->replica->model);
+    log_info("%s %s %s: %lld trainable weights in %d buckets; %d labels", c->model.name,
+             config_backbone_name(c->model.backbone), config_norm_name(c->model.norm),
+             (long long)params_n_trainable(params), buckets_n(t->replica->buckets),
+             label_set_n_outputs(&t->labels));
+    log_info("%d ranks x %d threads (%s), %s, comm %s", t->layout.ranks, t->layout.threads,
+             t->layout.device, t->layout.library, t->layout.comm);
+    log_info("%" PRIu64 " images, %" PRId64 " steps of %d an epoch; %" PRId64
+             " steps in all; lr %g after %" PRId64 " warm-up steps",
+             dataset_n_images(t->train), s->steps_per_epoch, c->train.batch, s->total_steps,
+             s->base_lr, s->warmup_steps);
+}
+
+static status set_up(struct trainer *t, const char *wanted, bool *done)
+{
+    const struct config *c = t->config;
+    struct resume resume = {0};
+    int64_t steps_per_epoch, done_step = -1;
+    TRY(comm_all_ok(t->comm, open_data(t)));
+    TRY(loader_steps_per_epoch(t->train, c->data.drop_empty, c->train.batch, &steps_per_epoch));
+    schedule_init(&t->schedule, c, steps_per_epoch);
+    TRY(resume_decide(t->comm, c->train.out_dir, wanted, &resume));
+    if (comm_rank(t->comm) == 0) (void)checkpoint_read_done(c->train.out_dir, &done_step);
+    status st = OK;
+    TRY_GOTO(st, comm_broadcast(t->comm, 0, &done_step, sizeof done_step), out);
+    *done = resume.folder != NULL && done_step >= t->schedule.total_steps;
+    if (*done) goto out;
+    TRY_GOTO(st, build_model(t, &resume), out);
+    if (comm_rank(t->comm) == 0) {
+        st = open_logs(t, &resume);
+        if (st == OK) st = checkpoint_remove_done(c->train.out_dir);
+    }
+    TRY_GOTO(st, comm_all_ok(t->comm, st), out);
+    TRY_GOTO(st, start_loader(t), out);
+    TRY_GOTO(st, config_dump(c, &t->config_yaml), out);
+    say_plan(t);
+out:
+    resume_fini(&resume);
+    return st;
+}
+
+status trainer_create(const struct config *c, struct comm *comm, const char *resume,
+                      struct trainer **out, bool *done)
+{
+    struct trainer *t = NULL;
+    TRY(mem_zalloc(&t, 1));
+    t->config = c;
+    t->comm = comm;
+    t->last_ap = t->last_ap50 = -1;
+    *done = false;
+    status st = set_up(t, resume, done);
+    if (st != OK) {
+        trainer_destroy(t);
+        return st;
+    }
+    *out = t;
+    return OK;
+}
+
+void trainer_destroy(struct trainer *t)
+{
+    if (t == NULL) return;
+    loader_destroy(t->loader);
+    metrics_close(t->metrics);
+    checkpoint_writer_destroy(t->writer);
+    replica_destroy(t->replica);
+    label_set_fini(&t->labels);
+    dataset_close(t->val);
+    dataset_close(t->train);
+    mem_free(t->config_yaml);
+    mem_free(t);
+}

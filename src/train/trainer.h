@@ -1,0 +1,39 @@
+// A training run: everything it holds, set up from the config, and the steps themselves.
+#ifndef SHOAL_TRAIN_TRAINER_H
+#define SHOAL_TRAIN_TRAINER_H
+
+#include "core/progress.h"
+#include "train/checkpoint.h"
+#include "train/metrics.h"
+#include "train/replica.h"
+#include "train/schedule.h"
+
+struct trainer {
+    const struct config *config; // borrowed
+    struct comm *comm;           // borrowed
+    struct dataset *train, *val;
+    struct label_set labels;
+    struct replica *replica;
+    struct loader *loader;
+    struct schedule schedule;
+    int64_t step; // steps done
+    struct checkpoint_layout layout;
+    char *config_yaml;
+    // Rank zero's alone, NULL elsewhere:
+    struct checkpoint_writer *writer;
+    struct metrics *metrics;
+    double last_ap, last_ap50; // of the newest evaluation, -1 before
+    // Where every rank knows of a failure and rank zero has the message: no abort is needed.
+    bool failed_together;
+};
+
+// Opens data, model and logs; resumes as resume says: NULL (a fresh run: an out_dir with
+// checkpoints is refused), "auto", or a checkpoint's folder. *done: the run was complete before,
+// nothing is to do. Collective.
+MUST_USE status trainer_create(const struct config *c, struct comm *comm, const char *resume,
+                               struct trainer **out, bool *done);
+void trainer_destroy(struct trainer *t);
+// Trains to the end, with evaluations and checkpoints, and checks the expected result. Collective.
+MUST_USE status trainer_run(struct trainer *t);
+
+#endif

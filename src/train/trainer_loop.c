@@ -1,0 +1,246 @@
+// The steps of a run.
+#include "train/trainer.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "train/validate.h"
+
+struct step_times {
+    double begin_s, data_wait_s, comm_exposed_s;
+};
+
+// This worker's images of the step, micro-batch by micro-batch; finished gradients go out at once.
+static status run_micro_batches(struct trainer *t, struct replica_losses *losses,
+                                struct step_times *times)
+{
+    const struct config *c = t->config;
+    uint64_t epoch = (uint64_t)schedule_epoch(&t->schedule, t->step);
+    int left = c->train.batch / comm_size(t->comm);
+    while (left > 0) {
+        struct batch *b = NULL;
+        TRY(loader_next(t->loader, &b, &times->data_wait_s));
+        left -= b->n_images;
+        status st = replica_micro_batch(t->replica, b, (uint64_t)c->train.seed, epoch,
+                                        c->train.batch, left == 0, losses);
+        batch_destroy(b);
+        TRY(st);
+    }
+    return OK;
+}
+
+// A loss that is not finite stops every rank before the update; rank zero names the images.
+static status stop_if_bad(struct trainer *t, const struct replica_losses *own, double n_bad)
+{
+    if (n_bad == 0) return OK;
+    char mine[REPLICA_IDS_BYTES + 64] = "", *all = NULL;
+    size_t *offset = NULL;
+    if (own->bad_term != NULL)
+        (void)snprintf(mine, sizeof mine, "%s of image %s;", own->bad_term, own->bad_ids);
+    TRY(mem_alloc(&offset, (size_t)comm_size(t->comm) + 1));
+    status st = comm_gather(t->comm, mine, strlen(mine), &all, offset);
+    if (st == OK) {
+        int n = comm_rank(t->comm) == 0 ? (int)offset[comm_size(t->comm)] : 0;
+        error_set(__FILE__, __LINE__,
+                  "step %" PRId64 ": a loss is not finite: %.*s weights were left as before the "
+                  "step; lower optimizer.lr, set optimizer.clip_norm, or look at these images",
+                  t->step + 1, n, all != NULL ? all : "");
+        t->failed_together = true;
+        st = E_FORMAT;
+    }
+    mem_free(all);
+    mem_free(offset);
+    return st;
+}
+
+// Sums losses over ranks; every rank ends with the same means over the global batch.
+static status share_losses(struct trainer *t, struct replica_losses *losses,
+                           double mean[DETECTOR_MAX_LOSSES], double *loss)
+{
+    double sums[DETECTOR_MAX_LOSSES + 1];
+    memcpy(sums, losses->sum, sizeof losses->sum);
+    sums[DETECTOR_MAX_LOSSES] = losses->bad_term != NULL;
+    TRY(comm_sum_f64(t->comm, sums, COUNT(sums)));
+    TRY(stop_if_bad(t, losses, sums[DETECTOR_MAX_LOSSES]));
+    *loss = 0;
+    for (int i = 0; i < losses->n; i++) {
+        mean[i] = sums[i] / (double)t->config->train.batch;
+        *loss += mean[i];
+    }
+    return OK;
+}
+
+static status log_step(struct trainer *t, const struct replica_losses *losses, const double *mean,
+                       double loss, const struct step_times *times)
+{
+    double step_s = clock_now_s() - times->begin_s;
+    if (t->metrics == NULL) return OK;
+    struct metrics_step s = {.step = t->step,
+                             .epoch = schedule_epoch(&t->schedule, t->step - 1),
+                             .lr = schedule_lr(&t->schedule, t->step - 1),
+                             .loss = loss,
+                             .n = losses->n,
+                             .name = losses->name,
+                             .value = mean,
+                             .images_per_s = (double)t->config->train.batch / step_s,
+                             .data_wait_s = times->data_wait_s,
+                             .comm_exposed_s = times->comm_exposed_s,
+                             .step_s = step_s,
+                             .rss_mib = metrics_rss_mib()};
+    status st = metrics_add_step(t->metrics, &s);
+    if (st != OK) log_warn("%s; training goes on", error_text());
+    return OK;
+}
+
+static status one_step(struct trainer *t, struct progress *progress)
+{
+    struct step_times times = {.begin_s = clock_now_s()};
+    struct replica *r = t->replica;
+    struct replica_losses losses;
+    double mean[DETECTOR_MAX_LOSSES] = {0}, loss, norm;
+    TRY(replica_begin_step(r, &losses));
+    TRY(run_micro_batches(t, &losses, &times));
+    TRY(buckets_finish(r->buckets, &times.comm_exposed_s));
+    TRY(share_losses(t, &losses, mean, &loss));
+    TRY(optimizer_step(r->optimizer, schedule_lr(&t->schedule, t->step), t->step + 1, &norm));
+    TRY(detector_refresh(r->model));
+    t->step++;
+    progress_update(progress, t->step, "epoch %" PRId64 "/%d, loss %.4f, %.1f images/s",
+                    schedule_epoch(&t->schedule, t->step - 1) + 1, t->config->train.epochs, loss,
+                    (double)t->config->train.batch / (clock_now_s() - times.begin_s));
+    return log_step(t, &losses, mean, loss, &times);
+}
+
+static status write_checkpoint(struct trainer *t)
+{
+    if (t->writer == NULL) return OK;
+    struct checkpoint_state s = {.step = t->step,
+                                 .epoch = schedule_epoch(&t->schedule, t->step),
+                                 .seed = t->config->train.seed,
+                                 .layout = t->layout,
+                                 .train_checksum = dataset_checksum(t->train),
+                                 .val_checksum = dataset_checksum(t->val),
+                                 .config_yaml = t->config_yaml};
+    return checkpoint_writer_submit(t->writer, detector_params(t->replica->model),
+                                    t->replica->optimizer, t->config, &t->labels, &s);
+}
+
+// Rank zero: the evaluation joins the log, and its checkpoint may become the best.
+static status record_evaluation(struct trainer *t, const struct validation *v)
+{
+    const struct coco_eval *e = v->metrics;
+    int64_t best_step;
+    double best_ap = -1;
+    bool any = metrics_best(t->metrics, &best_step, &best_ap);
+    t->last_ap = e->stats[0];
+    t->last_ap50 = e->stats[1];
+    log_info("step %" PRId64 ": AP %.4f, AP50 %.4f, AP75 %.4f on %" PRId64 " of %" PRId64
+             " images in %.1f s",
+             t->step, e->stats[0], e->stats[1], e->stats[2], v->n_images, v->n_expected,
+             v->seconds);
+    TRY(metrics_add_eval(t->metrics, t->step, schedule_epoch(&t->schedule, t->step - 1), e));
+    if (any && e->stats[0] <= best_ap) return OK;
+    return checkpoint_writer_set_best(t->writer, t->step);
+}
+
+static status evaluate(struct trainer *t)
+{
+    struct validation v;
+    TRY(validate_run(t->replica, t->comm, t->config, t->val, &t->labels, NULL, &v));
+    if (comm_rank(t->comm) == 0 && record_evaluation(t, &v) != OK)
+        log_warn("%s; training goes on", error_text());
+    validation_fini(&v);
+    return OK;
+}
+
+static bool every(int64_t step, int64_t steps)
+{
+    return steps > 0 && step % steps == 0;
+}
+
+static bool evaluation_due(const struct trainer *t)
+{
+    int64_t period = t->config->eval.every_epochs * t->schedule.steps_per_epoch;
+    bool end = period > 0 && t->step >= t->schedule.total_steps;
+    return t->step > 0 && (every(t->step, period) || end);
+}
+
+static bool checkpoint_due(const struct trainer *t)
+{
+    const struct config_checkpoint *c = &t->config->checkpoint;
+    return every(t->step, c->every_steps) ||
+           every(t->step, c->every_epochs * t->schedule.steps_per_epoch) ||
+           t->step >= t->schedule.total_steps;
+}
+
+// A checkpoint comes before the evaluation of its step.
+static status after_step(struct trainer *t)
+{
+    bool evaluating = evaluation_due(t);
+    status st = OK;
+    if (checkpoint_due(t) || evaluating) st = write_checkpoint(t);
+    if (st != OK) log_warn("%s; training goes on", error_text());
+    return evaluating ? evaluate(t) : OK;
+}
+
+// A run that was killed between a checkpoint and its evaluation makes the evaluation up.
+static status make_up_evaluation(struct trainer *t)
+{
+    char missing = 0;
+    if (comm_rank(t->comm) == 0)
+        missing = evaluation_due(t) && !metrics_has_eval(t->metrics, t->step);
+    TRY(comm_broadcast(t->comm, 0, &missing, sizeof missing));
+    return missing ? evaluate(t) : OK;
+}
+
+static status check_expected(const char *key, const struct config_list *want, double got)
+{
+    if (want->n < 2) return OK;
+    double least = want->value[0] - want->value[1];
+    REQUIRE(100 * got >= least, E_FORMAT, "%s: reached %.2f, expected %g within %g", key, 100 * got,
+            want->value[0], want->value[1]);
+    log_info("%s: reached %.2f, expected %g within %g: good", key, 100 * got, want->value[0],
+             want->value[1]);
+    return OK;
+}
+
+// The final checkpoint must be whole; then the run is marked as complete.
+static status finish(struct trainer *t)
+{
+    const struct config *c = t->config;
+    if (t->writer == NULL) return OK;
+    TRY(checkpoint_writer_wait(t->writer));
+    TRY(checkpoint_write_done(c->train.out_dir, t->step, checkpoint_writer_model_sum(t->writer)));
+    log_info("done: %" PRId64 " steps; %s/checkpoints/latest holds the weights", t->step,
+             c->train.out_dir);
+    TRY(check_expected("expect.bbox_ap", &c->expect.bbox_ap, t->last_ap));
+    return check_expected("expect.bbox_ap50", &c->expect.bbox_ap50, t->last_ap50);
+}
+
+static status run_steps(struct trainer *t, struct progress *progress)
+{
+    while (t->step < t->schedule.total_steps) {
+        TRY(one_step(t, progress));
+        TRY(after_step(t));
+    }
+    return OK;
+}
+
+status trainer_run(struct trainer *t)
+{
+    TRY(make_up_evaluation(t));
+    struct progress progress;
+    progress_begin(&progress, &(struct progress_params){.what = "train",
+                                                        .unit = "steps",
+                                                        .total = t->schedule.total_steps,
+                                                        .done = t->step});
+    status st = run_steps(t, &progress);
+    progress_end(&progress);
+    TRY(st);
+    return comm_all_ok(t->comm, finish(t));
+}

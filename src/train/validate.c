@@ -1,0 +1,120 @@
+// Detecting on all ranks, scoring on rank zero.
+#include "train/validate_internal.h"
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/progress.h"
+
+static status detect_batch(struct replica *r, const struct batch *b, const struct label_set *labels,
+                           struct parcel *p)
+{
+    struct detector_result found;
+    TRY(replica_detect(r, b, &found));
+    status st = OK;
+    for (int i = 0; i < b->n_images && st == OK; i++) {
+        int first = found.offset[i], n = found.offset[i + 1] - first;
+        st = parcel_add(p, &b->images[i], found.items + first, n, labels);
+    }
+    detector_result_fini(&found);
+    return st;
+}
+
+// This rank's part of the images.
+static status detect_all(struct replica *r, struct loader *loader, const struct label_set *labels,
+                         int n_ranks, struct progress *progress, struct parcel *p)
+{
+    for (;;) {
+        struct batch *b = NULL;
+        status st = loader_next(loader, &b, NULL);
+        if (st == E_END) return OK;
+        TRY(st);
+        st = detect_batch(r, b, labels, p);
+        progress_add(progress, (int64_t)b->n_images * n_ranks);
+        batch_destroy(b);
+        TRY(st);
+    }
+}
+
+static status detect_part(struct replica *r, struct comm *comm, const struct config *c,
+                          const struct dataset *d, const struct label_set *labels, struct parcel *p)
+{
+    struct loader *loader = NULL;
+    struct loader_params params = {.dataset = d,
+                                   .input = &c->input,
+                                   .workers = c->data.workers,
+                                   .prefetch = c->data.prefetch,
+                                   .worker = comm_rank(comm),
+                                   .n_workers = comm_size(comm),
+                                   .micro_batch = c->train.micro_batch};
+    TRY(loader_create(&params, &loader));
+    struct progress progress;
+    progress_begin(&progress, &(struct progress_params){.what = "evaluate",
+                                                        .unit = "images",
+                                                        .total = (int64_t)dataset_n_images(d)});
+    status st = detect_all(r, loader, labels, comm_size(comm), &progress, p);
+    progress_end(&progress);
+    loader_destroy(loader);
+    return st;
+}
+
+static status score(const struct gathered *g, const struct label_set *labels,
+                    struct coco_eval **out)
+{
+    struct coco_eval_input in = {.categories = labels->items,
+                                 .n_categories = labels->n,
+                                 .images = g->images,
+                                 .n_images = (int)g->n_images,
+                                 .annotations = g->annotations,
+                                 .annotation_image = g->annotation_image,
+                                 .n_annotations = g->n_annotations,
+                                 .detections = g->detections,
+                                 .n_detections = g->n_detections};
+    return coco_eval_create(&in, NULL, out);
+}
+
+static status finish(const char *all, size_t bytes, const struct dataset *d,
+                     const struct label_set *labels, const char *results_path,
+                     struct validation *out)
+{
+    struct gathered g;
+    TRY(gathered_unpack(all, bytes, &g));
+    status st = OK;
+    out->n_images = (int64_t)g.n_images;
+    out->n_expected = (int64_t)dataset_n_images(d);
+    if (results_path != NULL) TRY_GOTO(st, gathered_write_results(&g, results_path), out);
+    TRY_GOTO(st, score(&g, labels, &out->metrics), out);
+out:
+    gathered_fini(&g);
+    return st;
+}
+
+status validate_run(struct replica *r, struct comm *comm, const struct config *c,
+                    const struct dataset *d, const struct label_set *labels,
+                    const char *results_path, struct validation *out)
+{
+    struct parcel own = {0};
+    char *all = NULL;
+    size_t *offset = NULL, n = (size_t)comm_size(comm);
+    double begin_s = clock_now_s();
+    *out = (struct validation){0};
+    status st = detect_part(r, comm, c, d, labels, &own);
+    TRY_GOTO(st, comm_all_ok(comm, st), out);
+    TRY_GOTO(st, mem_zalloc(&offset, n + 1), out);
+    TRY_GOTO(st, comm_gather(comm, own.data, own.n, &all, offset), out);
+    if (comm_rank(comm) == 0) st = finish(all, offset[n], d, labels, results_path, out);
+    TRY_GOTO(st, comm_all_ok(comm, st), out);
+    out->seconds = clock_now_s() - begin_s;
+out:
+    mem_free(offset);
+    mem_free(all);
+    parcel_fini(&own);
+    if (st != OK) validation_fini(out);
+    return st;
+}
+
+void validation_fini(struct validation *v)
+{
+    coco_eval_destroy(v->metrics);
+    v->metrics = NULL;
+}
