@@ -75,5 +75,7 @@ int64_t tensor_elements(const struct tensor *t)
 
 size_t tensor_bytes(const struct tensor *t)
 {
-    return (size_t)tensor_elements(t) * dtype_bytes(t->dtype);
+    size_t bytes;
+    ASSERT(!__builtin_mul_overflow((size_t)tensor_elements(t), dtype_bytes(t->dtype), &bytes));
+    return bytes;
 }
