@@ -11,8 +11,6 @@ case $preset in
 esac
 ./ci/check.sh || echo "(the build goes on)"
 
-# Libraries below us that never free what they allocate once.
-export LSAN_OPTIONS="suppressions=$PWD/ci/lsan.supp:print_suppressions=0:${LSAN_OPTIONS:-}"
 cmake --preset "$preset"
 cmake --build --preset "$preset"
 

@@ -28,6 +28,14 @@ function(shoal_timeout variable standard)
   set(${variable} ${seconds} PARENT_SCOPE)
 endfunction()
 
+# In a sanitizer build: what foreign libraries leak is no fault of the program.
+function(shoal_sanitized_program name)
+  if(SHOAL_SANITIZE)
+    target_sources(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests/support/sanitizer.c)
+    target_link_options(${name} PRIVATE -Wl,--export-dynamic-symbol=dlclose)
+  endif()
+endfunction()
+
 # shoal_test(test_boxes ROOMS tensor LABELS unit [RANKS 2] [TIMEOUT 60] [ARGS ...]): builds NAME.c
 # into a program and registers it; with RANKS it runs under mpirun.
 function(shoal_test name)
@@ -38,6 +46,7 @@ function(shoal_test name)
   endif()
   if(NOT TARGET ${name})
     add_executable(${name} ${name}.c)
+    shoal_sanitized_program(${name})
     list(TRANSFORM A_ROOMS PREPEND shoal_)
     target_link_libraries(${name} PRIVATE shoal_test_support ${A_ROOMS} ${A_PACKAGES} m)
   endif()
