@@ -1,10 +1,11 @@
 // Detecting on all ranks, scoring on rank zero.
-#include "train/validate_internal.h"
+#include "train/validate.h"
 
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/progress.h"
+#include "train/gathered.h"
 
 static status detect_batch(struct replica *r, const struct batch *b, const struct label_set *labels,
                            struct parcel *p)

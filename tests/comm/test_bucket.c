@@ -26,8 +26,7 @@ static void check(const float *grads)
 TEST(ranks_that_finish_in_different_orders_still_agree)
 {
     struct bucket_slice slices[N_SLICES];
-    for (int i = 0; i < N_SLICES; i++)
-        slices[i] = (struct bucket_slice){(int64_t)i * SLICE, SLICE};
+    for (int i = 0; i < N_SLICES; i++) slices[i] = (struct bucket_slice){(int64_t)i * SLICE, SLICE};
     float *grads;
     struct buckets *b;
     EXPECT_OK(mem_alloc(&grads, N_SLICES * SLICE));

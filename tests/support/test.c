@@ -124,7 +124,9 @@ void test_close(const char *file, int line, const char *what, const float *got, 
     bool element_bad =
         tolerance.of_largest > 0 && !(worst <= tolerance.of_largest * (largest > 0 ? largest : 1));
     if (n > 0 && (l2_bad || element_bad || isnan(worst)))
-        test_fail(file, line, "%s: relative L2 %.3g (allowed %.3g); element %zu of %zu: %.9g, want %.9g, largest %.3g",
+        test_fail(file, line,
+                  "%s: relative L2 %.3g (allowed %.3g); element %zu of %zu: %.9g, want %.9g, "
+                  "largest %.3g",
                   what, l2, tolerance.relative_l2, worst_index, n, (double)got[worst_index],
                   (double)want[worst_index], largest);
 }

@@ -42,9 +42,11 @@ void test_fail(const char *file, int line, const char *format, ...) PRINTF_LIKE(
 // Ends the whole program as skipped, saying why.
 _Noreturn void test_skip(const char *reason);
 
-// path below tests/golden, tests' own folder etc.: $SHOAL_SOURCE_DIR/relative. Valid until the next call.
+// $SHOAL_SOURCE_DIR/relative. Valid until the next call.
+// call.
 const char *test_source_path(const char *relative);
-// The optional shared data folder next to the checkout (relative below it), or NULL where it is missing.
+// relative below the optional data folder next to the checkout; NULL where it is missing.
+// missing.
 const char *test_shared_data(const char *relative);
 // A fresh folder for this test program, removed when it ends without failure.
 const char *test_folder(void);
