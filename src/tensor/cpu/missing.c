@@ -1,80 +1,6 @@
 // Slots that are still to be written, so that the table is whole and everything links.
 #include "tensor/cpu/cpu_internal.h"
 
-status cpu_conv2d(struct stream *s, const struct conv2d_desc *d, const void *x, struct weights w,
-                  const float *bias, const void *residual, void *y)
-{
-    (void)s;
-    (void)d;
-    (void)x;
-    (void)w;
-    (void)bias;
-    (void)residual;
-    (void)y;
-    FAIL(E_UNSUPPORTED, "cpu: conv2d is not built yet");
-}
-
-status cpu_conv2d_dx(struct stream *s, const struct conv2d_desc *d, const void *dy,
-                     struct weights w, void *dx, bool accumulate)
-{
-    (void)s;
-    (void)d;
-    (void)dy;
-    (void)w;
-    (void)dx;
-    (void)accumulate;
-    FAIL(E_UNSUPPORTED, "cpu: conv2d_dx is not built yet");
-}
-
-status cpu_conv2d_dw(struct stream *s, const struct conv2d_desc *d, const void *x, const void *dy,
-                     const float *scale, float *dw, float *dbias)
-{
-    (void)s;
-    (void)d;
-    (void)x;
-    (void)dy;
-    (void)scale;
-    (void)dw;
-    (void)dbias;
-    FAIL(E_UNSUPPORTED, "cpu: conv2d_dw is not built yet");
-}
-
-status cpu_linear(struct stream *s, const struct linear_desc *d, const void *x, struct weights w,
-                  const float *bias, void *y)
-{
-    (void)s;
-    (void)d;
-    (void)x;
-    (void)w;
-    (void)bias;
-    (void)y;
-    FAIL(E_UNSUPPORTED, "cpu: linear is not built yet");
-}
-
-status cpu_linear_dx(struct stream *s, const struct linear_desc *d, const void *dy,
-                     struct weights w, void *dx, bool accumulate)
-{
-    (void)s;
-    (void)d;
-    (void)dy;
-    (void)w;
-    (void)dx;
-    (void)accumulate;
-    FAIL(E_UNSUPPORTED, "cpu: linear_dx is not built yet");
-}
-
-status cpu_linear_dw(struct stream *s, const struct linear_desc *d, const void *x, const void *dy,
-                     float *dw, float *dbias)
-{
-    (void)s;
-    (void)d;
-    (void)x;
-    (void)dy;
-    (void)dw;
-    (void)dbias;
-    FAIL(E_UNSUPPORTED, "cpu: linear_dw is not built yet");
-}
-
 status cpu_batch_norm(struct stream *s, const struct norm_desc *d, const void *x,
                       const float *gamma, const float *beta, const void *residual, void *y,
                       float *running_mean, float *running_var, float *mean, float *rstd)
@@ -109,29 +35,6 @@ status cpu_batch_norm_dx(struct stream *s, const struct norm_desc *d, const void
     (void)dgamma;
     (void)dbeta;
     FAIL(E_UNSUPPORTED, "cpu: batch_norm_dx is not built yet");
-}
-
-status cpu_max_pool2d(struct stream *s, const struct max_pool2d_desc *d, const void *x, void *y,
-                      uint8_t *index)
-{
-    (void)s;
-    (void)d;
-    (void)x;
-    (void)y;
-    (void)index;
-    FAIL(E_UNSUPPORTED, "cpu: max_pool2d is not built yet");
-}
-
-status cpu_max_pool2d_dx(struct stream *s, const struct max_pool2d_desc *d, const void *dy,
-                         const uint8_t *index, void *dx, bool accumulate)
-{
-    (void)s;
-    (void)d;
-    (void)dy;
-    (void)index;
-    (void)dx;
-    (void)accumulate;
-    FAIL(E_UNSUPPORTED, "cpu: max_pool2d_dx is not built yet");
 }
 
 status cpu_proposals(struct stream *s, const struct pyramid *p, const struct proposals_params *q,

@@ -1,0 +1,242 @@
+// Convolutions. A window of one cell is a matrix product, which needs no repacked weights and adds
+// where it stands; the others are oneDNN's convolutions on NHWC with weights repacked. At stride 1
+// the gradient of x is the forward convolution of dy with the weights turned: oneDNN 2.6 is a
+// fifth quicker that way, and it adds where it stands too.
+#include <string.h>
+
+#include "tensor/cpu/chunks_internal.h"
+#include "tensor/cpu/onednn_internal.h"
+
+static bool is_product(const struct conv2d_desc *d)
+{
+    return d->r == 1 && d->s == 1 && d->stride == 1 && d->pad == 0;
+}
+
+static bool is_turnable(const struct conv2d_desc *d)
+{
+    return d->stride == 1 && d->pad < d->r && d->pad < d->s;
+}
+
+static int64_t y_elements(const struct conv2d_desc *d)
+{
+    return (int64_t)d->n * d->ho * d->wo * d->k;
+}
+
+static int64_t x_elements(const struct conv2d_desc *d)
+{
+    return (int64_t)d->n * d->h * d->w * d->c;
+}
+
+// What all passes share: x, w and y as src, weights and dst.
+static struct onednn_version_conv conv_of(const struct conv2d_desc *d, enum onednn_pass pass)
+{
+    struct onednn_version_conv c = {
+        .pass = pass,
+        .src = onednn_layout_nhwc(d->n, d->h, d->w, d->c, d->dtype),
+        .weights = onednn_layout_ohwi(d->k, d->r, d->s, d->c, d->dtype),
+        .dst = onednn_layout_nhwc(d->n, d->ho, d->wo, d->k, d->dtype),
+        .stride = {d->stride, d->stride},
+        .pad_before = {d->pad, d->pad},
+        .pad_after = {d->pad, d->pad},
+    };
+    return c;
+}
+
+// Makes the plan of a convolution whose weights are ours to repack on the way in.
+static status make_conv(struct stream *s, struct onednn_plan *p, struct onednn_version_conv *c,
+                        const int *args, int n_args)
+{
+    const struct onednn_layout ours = c->weights;
+    dnnl_primitive_desc_t pd = NULL;
+    c->weights.tag = dnnl_format_tag_any;
+    TRY_DNNL(onednn_version_conv(s->engine, c, &pd));
+    TRY(onednn_plan_make(s, p, pd, args, n_args));
+    return onednn_plan_repack(s, p, DNNL_ARG_WEIGHTS, &ours, false, false);
+}
+
+static status build_forward(struct stream *s, const struct onednn_key *key, struct onednn_plan *p)
+{
+    const struct conv2d_desc *d = &key->d.conv;
+    struct onednn_version_conv c = conv_of(d, ONEDNN_PASS_FORWARD);
+    if (d->bias != 0) c.bias = onednn_layout_vector(d->k);
+    c.post = (struct onednn_post){.sum = d->residual != 0, .relu = d->relu != 0};
+    const int args[] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, DNNL_ARG_BIAS};
+    return make_conv(s, p, &c, args, d->bias != 0 ? 4 : 3);
+}
+
+static struct onednn_key key_of(enum onednn_kind kind, int32_t variant, const struct conv2d_desc *d)
+{
+    struct onednn_key key;
+    memset(&key, 0, sizeof key);
+    key.kind = (int32_t)kind;
+    key.variant = variant;
+    key.d.conv = *d;
+    return key;
+}
+
+static void copy_all(struct stream *s, enum dtype dtype, int64_t n, const void *x, void *y)
+{
+#pragma omp parallel for num_threads(chunks_threads(s, n)) schedule(static)
+    for (int64_t i = 0; i < n; i += CHUNKS_SIZE)
+        memcpy(chunks_at_mut(dtype, y, i), chunks_at(dtype, x, i),
+               (size_t)chunks_length(n, i) * dtype_bytes(dtype));
+}
+
+status cpu_conv2d(struct stream *s, const struct conv2d_desc *d, const void *x, struct weights w,
+                  const float *bias, const void *residual, void *y)
+{
+    if (y_elements(d) == 0) return OK;
+    if (is_product(d)) {
+        const struct onednn_matmul_desc m = {.m = d->n * d->h * d->w,
+                                             .k = d->c,
+                                             .n = d->k,
+                                             .ab_dtype = d->dtype,
+                                             .c_dtype = d->dtype,
+                                             .b_by_columns = true,
+                                             .bias = d->bias,
+                                             .residual = d->residual,
+                                             .relu = d->relu};
+        return onednn_matmul(s, &m, x, w.data, bias, residual, y);
+    }
+    struct onednn_key key = key_of(ONEDNN_KIND_CONV, 0, d);
+    struct onednn_plan *p;
+    TRY(onednn_plan(s, &key, build_forward, &p));
+    // Added from y itself: adding a tensor of its own would cost oneDNN 2.6 its quick kernel.
+    if (d->residual != 0) copy_all(s, (enum dtype)d->dtype, y_elements(d), residual, y);
+    TRY(onednn_set(p, DNNL_ARG_SRC, x));
+    TRY(onednn_set_weights(s, p, w, NULL));
+    if (d->bias != 0) TRY(onednn_set(p, DNNL_ARG_BIAS, bias));
+    TRY(onednn_set(p, DNNL_ARG_DST, y));
+    return onednn_run(s, p);
+}
+
+static status build_turned(struct stream *s, const struct onednn_key *key, struct onednn_plan *p)
+{
+    const struct conv2d_desc *d = &key->d.conv;
+    struct onednn_version_conv c = {
+        .pass = ONEDNN_PASS_FORWARD,
+        .src = onednn_layout_nhwc(d->n, d->ho, d->wo, d->k, d->dtype),
+        .weights = onednn_layout_ohwi(d->c, d->r, d->s, d->k, d->dtype),
+        .dst = onednn_layout_nhwc(d->n, d->h, d->w, d->c, d->dtype),
+        .stride = {1, 1},
+        .pad_before = {d->r - 1 - d->pad, d->s - 1 - d->pad},
+        .pad_after = {d->r - 1 - d->pad, d->s - 1 - d->pad},
+        .post = {.sum = key->variant != 0},
+    };
+    return make_conv(s, p, &c, (const int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST}, 3);
+}
+
+static status dx_turned(struct stream *s, const struct conv2d_desc *d, const void *dy,
+                        struct weights w, void *dx, bool accumulate)
+{
+    const struct onednn_turn turn = {d->k, d->r, d->s, d->c, d->dtype};
+    struct onednn_key key = key_of(ONEDNN_KIND_CONV_DX_TURNED, accumulate, d);
+    struct onednn_plan *p;
+    TRY(onednn_plan(s, &key, build_turned, &p));
+    TRY(onednn_set(p, DNNL_ARG_SRC, dy));
+    TRY(onednn_set_weights(s, p, w, &turn));
+    TRY(onednn_set(p, DNNL_ARG_DST, dx));
+    return onednn_run(s, p);
+}
+
+static status build_dx(struct stream *s, const struct onednn_key *key, struct onednn_plan *p)
+{
+    struct onednn_version_conv c = conv_of(&key->d.conv, ONEDNN_PASS_DATA);
+    const int args[] = {DNNL_ARG_DIFF_DST, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_SRC};
+    return make_conv(s, p, &c, args, 3);
+}
+
+status cpu_conv2d_dx(struct stream *s, const struct conv2d_desc *d, const void *dy,
+                     struct weights w, void *dx, bool accumulate)
+{
+    const enum dtype dtype = (enum dtype)d->dtype;
+    const int64_t n = x_elements(d);
+    if (n == 0) return OK;
+    if (is_product(d)) {
+        const struct onednn_matmul_desc m = {.m = d->n * d->h * d->w,
+                                             .k = d->k,
+                                             .n = d->c,
+                                             .ab_dtype = d->dtype,
+                                             .c_dtype = d->dtype,
+                                             .accumulate = accumulate};
+        return onednn_matmul(s, &m, dy, w.data, NULL, NULL, dx);
+    }
+    if (is_turnable(d)) return dx_turned(s, d, dy, w, dx, accumulate);
+    struct onednn_key key = key_of(ONEDNN_KIND_CONV_DX, 0, d);
+    struct onednn_plan *p;
+    void *to = dx;
+    TRY(onednn_plan(s, &key, build_dx, &p));
+    if (accumulate)
+        TRY(onednn_scratch(s, ONEDNN_SCRATCH_DATA, (size_t)n * dtype_bytes(dtype), &to));
+    TRY(onednn_set(p, DNNL_ARG_DIFF_DST, dy));
+    TRY(onednn_set_weights(s, p, w, NULL));
+    TRY(onednn_set(p, DNNL_ARG_DIFF_SRC, to));
+    TRY(onednn_run(s, p));
+    return accumulate ? cpu_add(s, dtype, n, to, dx) : OK;
+}
+
+// Variant 1: the gradient is to be scaled, so it comes out plain; else it is added to dw at once.
+static status build_dw(struct stream *s, const struct onednn_key *key, struct onednn_plan *p)
+{
+    struct onednn_version_conv c = conv_of(&key->d.conv, ONEDNN_PASS_WEIGHTS);
+    dnnl_primitive_desc_t pd = NULL;
+    c.weights.type = dnnl_f32;
+    const struct onednn_layout ours = c.weights;
+    c.weights.tag = dnnl_format_tag_any;
+    TRY_DNNL(onednn_version_conv(s->engine, &c, &pd));
+    const int args[] = {DNNL_ARG_SRC, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_WEIGHTS};
+    TRY(onednn_plan_make(s, p, pd, args, 3));
+    return onednn_plan_repack(s, p, DNNL_ARG_DIFF_WEIGHTS, &ours, true, key->variant == 0);
+}
+
+static status dw_conv(struct stream *s, const struct conv2d_desc *d, const void *x, const void *dy,
+                      const float *scale, float *dw)
+{
+    const int64_t n_row = (int64_t)d->r * d->s * d->c;
+    struct onednn_key key = key_of(ONEDNN_KIND_CONV_DW, scale != NULL, d);
+    struct onednn_plan *p;
+    float *packed, *plain;
+    TRY(onednn_plan(s, &key, build_dw, &p));
+    TRY(onednn_scratch(s, ONEDNN_SCRATCH_PACKED, p->packed_bytes, &packed));
+    TRY(onednn_set(p, DNNL_ARG_SRC, x));
+    TRY(onednn_set(p, DNNL_ARG_DIFF_DST, dy));
+    TRY(onednn_set(p, DNNL_ARG_DIFF_WEIGHTS, packed));
+    TRY(onednn_run(s, p));
+    plain = packed;
+    if (p->repack.primitive != NULL) {
+        if (scale == NULL) return onednn_repack(s, p, packed, dw);
+        const size_t bytes = (size_t)d->k * (size_t)n_row * sizeof *plain;
+        TRY(onednn_scratch(s, ONEDNN_SCRATCH_PLAIN, bytes, &plain));
+        TRY(onednn_repack(s, p, packed, plain));
+    }
+    onednn_add_scaled(s, d->k, n_row, plain, scale, dw);
+    return OK;
+}
+
+static status dw_product(struct stream *s, const struct conv2d_desc *d, const void *x,
+                         const void *dy, const float *scale, float *dw)
+{
+    const struct onednn_matmul_desc m = {.m = d->k,
+                                         .k = d->n * d->h * d->w,
+                                         .n = d->c,
+                                         .ab_dtype = d->dtype,
+                                         .c_dtype = DTYPE_F32,
+                                         .a_by_columns = true,
+                                         .accumulate = scale == NULL};
+    if (scale == NULL) return onednn_matmul(s, &m, dy, x, NULL, NULL, dw);
+    float *plain;
+    const size_t bytes = (size_t)d->k * (size_t)d->c * sizeof *plain;
+    TRY(onednn_scratch(s, ONEDNN_SCRATCH_PLAIN, bytes, &plain));
+    TRY(onednn_matmul(s, &m, dy, x, NULL, NULL, plain));
+    onednn_add_scaled(s, d->k, d->c, plain, scale, dw);
+    return OK;
+}
+
+status cpu_conv2d_dw(struct stream *s, const struct conv2d_desc *d, const void *x, const void *dy,
+                     const float *scale, float *dw, float *dbias)
+{
+    if (y_elements(d) == 0) return OK;
+    const int64_t rows = (int64_t)d->n * d->ho * d->wo;
+    if (dbias != NULL) TRY(onednn_column_sums(s, rows, d->k, d->dtype, dy, dbias));
+    return is_product(d) ? dw_product(s, d, x, dy, scale, dw) : dw_conv(s, d, x, dy, scale, dw);
+}

@@ -1,0 +1,64 @@
+// Linear layers: three matrix products on plain layouts. Rows differ from call to call, and such
+// plans are quick to make.
+#include "tensor/cpu/onednn_internal.h"
+
+// dy as the product needs it: in x's type.
+static status flow_of(struct stream *s, const struct linear_desc *d, const void *dy,
+                      const void **out)
+{
+    *out = dy;
+    if (d->y_dtype == d->dtype) return OK;
+    const size_t n = (size_t)d->rows * (size_t)d->out;
+    void *flow;
+    TRY(onednn_scratch(s, ONEDNN_SCRATCH_DATA, n * dtype_bytes((enum dtype)d->dtype), &flow));
+    TRY(cpu_cast(s, (int64_t)n, (enum dtype)d->y_dtype, dy, (enum dtype)d->dtype, flow));
+    *out = flow;
+    return OK;
+}
+
+status cpu_linear(struct stream *s, const struct linear_desc *d, const void *x, struct weights w,
+                  const float *bias, void *y)
+{
+    if (d->rows == 0) return OK;
+    const struct onednn_matmul_desc m = {.m = d->rows,
+                                         .k = d->in,
+                                         .n = d->out,
+                                         .ab_dtype = d->dtype,
+                                         .c_dtype = d->y_dtype,
+                                         .b_by_columns = true,
+                                         .bias = d->bias,
+                                         .relu = d->relu};
+    return onednn_matmul(s, &m, x, w.data, bias, NULL, y);
+}
+
+status cpu_linear_dx(struct stream *s, const struct linear_desc *d, const void *dy,
+                     struct weights w, void *dx, bool accumulate)
+{
+    if (d->rows == 0) return OK;
+    const struct onednn_matmul_desc m = {.m = d->rows,
+                                         .k = d->out,
+                                         .n = d->in,
+                                         .ab_dtype = d->dtype,
+                                         .c_dtype = d->dtype,
+                                         .accumulate = accumulate};
+    const void *flow;
+    TRY(flow_of(s, d, dy, &flow));
+    return onednn_matmul(s, &m, flow, w.data, NULL, NULL, dx);
+}
+
+status cpu_linear_dw(struct stream *s, const struct linear_desc *d, const void *x, const void *dy,
+                     float *dw, float *dbias)
+{
+    if (d->rows == 0) return OK;
+    const struct onednn_matmul_desc m = {.m = d->out,
+                                         .k = d->rows,
+                                         .n = d->in,
+                                         .ab_dtype = d->dtype,
+                                         .c_dtype = DTYPE_F32,
+                                         .a_by_columns = true,
+                                         .accumulate = true};
+    const void *flow;
+    if (dbias != NULL) TRY(onednn_column_sums(s, d->rows, d->out, d->y_dtype, dy, dbias));
+    TRY(flow_of(s, d, dy, &flow));
+    return onednn_matmul(s, &m, flow, x, NULL, NULL, dw);
+}

@@ -1,0 +1,140 @@
+// Weights in the layouts that primitives want: repacked once a version, kept by address.
+#include <string.h>
+
+#include "core/mem.h"
+#include "core/simd.h"
+#include "tensor/cpu/bf16.h"
+#include "tensor/cpu/onednn_internal.h"
+
+enum { TILE = 16 }; // rows and columns of a transposition that stay in the innermost cache
+
+// Columns i0 and on of x's matrix of one cell, as rows of y's.
+static ALWAYS_INLINE void turn_cell(bool bf16, const struct onednn_turn *t, int32_t i0,
+                                    int64_t from_cell, int64_t to_cell, const void *x, void *y)
+{
+    const int64_t cells = (int64_t)t->h * t->w;
+    const int32_t i1 = i0 + TILE < t->i ? i0 + TILE : t->i;
+    for (int32_t o0 = 0; o0 < t->o; o0 += TILE) {
+        const int32_t o1 = o0 + TILE < t->o ? o0 + TILE : t->o;
+        for (int32_t i = i0; i < i1; i++)
+            for (int32_t o = o0; o < o1; o++) {
+                const int64_t to = (i * cells + to_cell) * t->o + o;
+                const int64_t from = (o * cells + from_cell) * t->i + i;
+                if (bf16)
+                    ((uint16_t *)y)[to] = ((const uint16_t *)x)[from];
+                else
+                    ((float *)y)[to] = ((const float *)x)[from];
+            }
+    }
+}
+
+// y (i, h, w, o) = x (o, h, w, i) turned by 180 degrees.
+static void turn_weights(const struct stream *s, const struct onednn_turn *t, const void *x,
+                         void *y)
+{
+    const int64_t cells = (int64_t)t->h * t->w;
+#pragma omp parallel for num_threads(cpu_threads(s)) schedule(static)
+    for (int32_t i0 = 0; i0 < t->i; i0 += TILE)
+        for (int64_t cell = 0; cell < cells; cell++) {
+            if (t->dtype == DTYPE_BF16)
+                turn_cell(true, t, i0, cells - 1 - cell, cell, x, y);
+            else
+                turn_cell(false, t, i0, cells - 1 - cell, cell, x, y);
+        }
+}
+
+static status pack(struct stream *s, struct onednn_plan *p, const void *data,
+                   const struct onednn_turn *turn, void *packed)
+{
+    s->n_repacked++;
+    if (turn == NULL) return onednn_repack(s, p, data, packed);
+    void *turned = packed;
+    if (p->repack.primitive != NULL) {
+        size_t n = (size_t)turn->o * (size_t)turn->h * (size_t)turn->w * (size_t)turn->i;
+        TRY(onednn_scratch(s, ONEDNN_SCRATCH_PLAIN, n * dtype_bytes(turn->dtype), &turned));
+    }
+    turn_weights(s, turn, data, turned);
+    return turned == packed ? OK : onednn_repack(s, p, turned, packed);
+}
+
+static void drop_entry(struct onednn_weights_entry *e)
+{
+    if (e->memory != NULL) (void)dnnl_memory_destroy(e->memory);
+    mem_free(e->packed);
+    *e = (struct onednn_weights_entry){0};
+}
+
+void onednn_drop_weights(struct stream *s)
+{
+    for (int i = 0; i < s->n_weights; i++) drop_entry(&s->weights[i]);
+    s->n_weights = 0;
+}
+
+static struct onednn_weights_entry *find_entry(struct stream *s, const void *data, bool turned,
+                                               onednn_desc layout)
+{
+    for (int i = 0; i < s->n_weights; i++) {
+        struct onednn_weights_entry *e = &s->weights[i];
+        onednn_desc theirs = NULL;
+        if (e->data != data || e->turned != turned) continue;
+        if (dnnl_memory_get_memory_desc(e->memory, &theirs) != dnnl_success) continue;
+        if (dnnl_memory_desc_equal(theirs, layout) != 0) return e;
+    }
+    return NULL;
+}
+
+static struct onednn_weights_entry *free_entry(struct stream *s)
+{
+    if (s->n_weights < ONEDNN_MAX_WEIGHTS) return &s->weights[s->n_weights++];
+    struct onednn_weights_entry *oldest = &s->weights[0];
+    for (int i = 1; i < s->n_weights; i++)
+        if (s->weights[i].used < oldest->used) oldest = &s->weights[i];
+    drop_entry(oldest);
+    return oldest;
+}
+
+static status add_entry(struct stream *s, onednn_desc layout, size_t bytes,
+                        struct onednn_weights_entry **out)
+{
+    struct onednn_weights_entry *e = free_entry(s);
+    TRY_DNNL(dnnl_memory_create(&e->memory, layout, s->engine, DNNL_MEMORY_NONE));
+    TRY(mem_alloc_aligned(bytes, &e->packed));
+    *out = e;
+    return OK;
+}
+
+// The copy that is kept of w, made anew where w has changed.
+static status kept_copy(struct stream *s, struct onednn_plan *p, struct weights w,
+                        const struct onednn_turn *turn, void **packed)
+{
+    onednn_desc layout = NULL;
+    TRY_DNNL(dnnl_memory_get_memory_desc(onednn_plan_arg(p, DNNL_ARG_WEIGHTS), &layout));
+    struct onednn_weights_entry *e = find_entry(s, w.data, turn != NULL, layout);
+    if (e == NULL) TRY(add_entry(s, layout, p->packed_bytes, &e));
+    e->used = ++s->clock;
+    if (e->version != w.version || e->data != w.data) {
+        *e = (struct onednn_weights_entry){.used = e->used, // no data: not found if packing fails
+                                           .turned = turn != NULL,
+                                           .memory = e->memory,
+                                           .packed = e->packed};
+        TRY(pack(s, p, w.data, turn, e->packed));
+        e->data = w.data;
+        e->version = w.version;
+    }
+    *packed = e->packed;
+    return OK;
+}
+
+status onednn_set_weights(struct stream *s, struct onednn_plan *p, struct weights w,
+                          const struct onednn_turn *turn)
+{
+    void *packed;
+    if (turn == NULL && p->repack.primitive == NULL) return onednn_set(p, DNNL_ARG_WEIGHTS, w.data);
+    if (w.version != 0) {
+        TRY(kept_copy(s, p, w, turn, &packed));
+    } else {
+        TRY(onednn_scratch(s, ONEDNN_SCRATCH_PACKED, p->packed_bytes, &packed));
+        TRY(pack(s, p, w.data, turn, packed));
+    }
+    return onednn_set(p, DNNL_ARG_WEIGHTS, packed);
+}
