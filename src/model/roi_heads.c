@@ -89,7 +89,7 @@ static status sample(struct roi_heads *h, struct tape *t, const struct scene *s,
     const struct config_roi *c = &h->config;
     struct sample_params q = {.fg_iou = (float)c->fg_iou,
                               .bg_iou = (float)c->bg_iou,
-                              .positive_fraction = (float)c->positive_fraction,
+                              .positive_fraction = c->positive_fraction,
                               .per_image = c->batch_per_image,
                               .box_weights = BOX_WEIGHTS};
     int there = proposals->capacity + s->max_gt;
@@ -195,7 +195,7 @@ status roi_heads_detect(struct roi_heads *h, struct tape *t, const struct scene 
                                .count = count->data,
                                .capacity = c->detections_per_image};
     struct detections_params q = {.score_threshold = (float)c->score_threshold,
-                                  .nms_iou = (float)c->nms_iou,
+                                  .nms_iou = c->nms_iou,
                                   .min_size = min_size_px,
                                   .n_classes = h->n_labels,
                                   .per_image = c->detections_per_image,

@@ -102,7 +102,7 @@ static status propose(struct rpn *r, struct tape *t, const struct scene *s, bool
     struct proposals_params q = {.pre_nms_top_n =
                                      training ? c->pre_nms_top_n_train : c->pre_nms_top_n_test,
                                  .post_nms_top_n = out->capacity,
-                                 .nms_iou = (float)c->nms_iou,
+                                 .nms_iou = c->nms_iou,
                                  .score_threshold = (float)c->score_threshold,
                                  .min_size = min_size_px};
     TRY(d->ops->proposals(d->stream, &s->pyramid, &q, logits, deltas, out));
@@ -126,7 +126,7 @@ static status sample(struct rpn *r, struct tape *t, const struct scene *s, struc
     const struct config_rpn *c = &r->config;
     struct sample_params q = {.fg_iou = (float)c->fg_iou,
                               .bg_iou = (float)c->bg_iou,
-                              .positive_fraction = (float)c->positive_fraction,
+                              .positive_fraction = c->positive_fraction,
                               .per_image = c->batch_per_image,
                               .box_weights = {1, 1, 1, 1}};
     TRY(sampled_reserve(t, s->n_images, at_most(c->batch_per_image, s->max_anchors), out));

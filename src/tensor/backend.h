@@ -96,7 +96,8 @@ struct ground_truth {      // host memory
 
 struct proposals_params {
     int32_t pre_nms_top_n, post_nms_top_n;
-    float nms_iou, score_threshold, min_size; // min_size 1e-3 px
+    float score_threshold, min_size; // min_size 1e-3 px
+    double nms_iou;                  // torchvision compares float IoUs with a double here
 };
 
 // A fixed-size list per image: rows at and after count[i] are to be ignored.
@@ -109,9 +110,10 @@ struct proposals {    // device memory
 };
 
 struct sample_params {
-    float fg_iou, bg_iou, positive_fraction;
-    int32_t per_image;    // rows per image
-    float box_weights[4]; // x, y, w, h
+    float fg_iou, bg_iou;
+    double positive_fraction; // of per_image, rounded down
+    int32_t per_image;        // rows per image
+    float box_weights[4];     // x, y, w, h
 };
 
 // What the samplers chose, row by row, image after image: (n_images * per_image) rows at the most.
@@ -130,7 +132,8 @@ struct samples {     // device memory
 };
 
 struct detections_params {
-    float score_threshold, nms_iou, min_size; // min_size 1e-2 px
+    float score_threshold, min_size; // min_size 1e-2 px
+    double nms_iou;
     int32_t n_classes, per_image;
     float box_weights[4];
 };
