@@ -147,7 +147,7 @@ static int least(int a, int b)
 static int edits(const char *a, size_t n, const char *b)
 {
     int row[CONFIG_KEY_BYTES + 1];
-    for (int i = 0; i <= (int)n; i++) row[i] = i;
+    for (size_t i = 0; i <= n; i++) row[i] = (int)i;
     for (int j = 0; b[j] != '\0'; j++) {
         int diagonal = row[0];
         row[0] = j + 1;
