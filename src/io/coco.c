@@ -305,23 +305,33 @@ static const char *hint(const struct coco *c, const struct coco_id *id, char *te
     return text;
 }
 
-// The index of the annotation's image, or -1 after the problem has been told.
-static status find_owner(const struct reader *r, size_t i, int64_t *image)
+static status stranger(const struct reader *r, size_t i, bool has_image)
 {
     const struct coco *c = r->c;
     const struct pending *p = &r->pending[i];
     const struct annotation *a = &c->annotations[i];
     char who[64], id[256], also[64];
+    if (r->p != NULL && r->p->skip_strangers) {
+        r->c->n_strangers++;
+        return OK;
+    }
     show_annotation(p->has_id, a->id, p->row, who, sizeof who);
-    *image = coco_find_image(c, &p->image_id);
-    if (*image < 0)
-        return problem(r, "%s: %s: image id %s is not among the images%s", c->path, who,
-                       coco_id_show(&p->image_id, id, sizeof id),
-                       hint(c, &p->image_id, also, sizeof also));
-    if (coco_find_category(c, a->category_id) >= 0) return OK;
+    if (has_image)
+        return problem(r, "%s: %s: category id %lld is not among the categories", c->path, who,
+                       (long long)a->category_id);
+    return problem(r, "%s: %s: image id %s is not among the images%s", c->path, who,
+                   coco_id_show(&p->image_id, id, sizeof id),
+                   hint(c, &p->image_id, also, sizeof also));
+}
+
+// The index of the annotation's image, or -1 after the problem has been told.
+static status find_owner(const struct reader *r, size_t i, int64_t *image)
+{
+    *image = coco_find_image(r->c, &r->pending[i].image_id);
+    if (*image >= 0 && coco_find_category(r->c, r->c->annotations[i].category_id) >= 0) return OK;
+    bool has_image = *image >= 0;
     *image = -1;
-    return problem(r, "%s: %s: category id %lld is not among the categories", c->path, who,
-                   (long long)a->category_id);
+    return stranger(r, i, has_image);
 }
 
 // Moves the annotations to their images, keeping the file's order within each.
@@ -342,10 +352,12 @@ static status group(struct reader *r)
         next += c->images[i].n;
         c->images[i].n = 0;
     }
+    TRY_GOTO(st, mem_alloc(&c->rows, next), out);
     TRY_GOTO(st, mem_alloc(&grouped, next), out);
     for (size_t i = 0; i < c->n_annotations; i++) {
         if (owner[i] < 0) continue;
         struct coco_image *image = &c->images[owner[i]];
+        c->rows[image->first + image->n] = r->pending[i].row;
         grouped[image->first + image->n++] = c->annotations[i];
     }
     mem_free(c->annotations);
@@ -395,6 +407,7 @@ void coco_destroy(struct coco *c)
     for (size_t i = 0; i < c->n_categories; i++) mem_free(c->categories[i].name);
     mem_free(c->by_id);
     mem_free(c->categories);
+    mem_free(c->rows);
     mem_free(c->annotations);
     mem_free(c->images);
     mem_free(c->path);

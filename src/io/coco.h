@@ -27,10 +27,12 @@ struct coco {
     struct coco_image *images; // the file's order
     size_t n_annotations;
     struct annotation *annotations; // grouped by image, in the file's order within each; label is 0
+    uint64_t *rows;                 // of each annotation: its index in the file's list
     size_t n_categories;
     struct category *categories;         // ascending id; label is 0
     size_t n_ids_filled, n_areas_filled; // annotations that had none
     size_t n_zero_ids;                   // annotations whose id is 0
+    size_t n_strangers;                  // annotations left out: see coco_params.skip_strangers
     size_t *by_id;                       // private: images in order of their ids
 };
 
@@ -41,6 +43,9 @@ typedef status (*coco_problem)(void *context, const char *what);
 struct coco_params {
     coco_problem problem; // NULL: the first one is an error (E_FORMAT)
     void *context;
+    // Annotations of images or categories that the file does not list are left out and counted, as
+    // the COCO metrics do, and are no problem.
+    bool skip_strangers;
 };
 
 // Annotations without id get numbers above all others (from 1 where none has one), without area

@@ -86,11 +86,32 @@ TEST(ids_are_filled_from_one_where_none_is_given)
     coco_destroy(c);
 }
 
+TEST(annotations_of_unlisted_images_and_categories_are_counted_out_where_asked)
+{
+    struct coco *c;
+    struct coco_params p = {.skip_strangers = true};
+    EXPECT_OK(read_text("{\"images\": [{\"id\": 2}, {\"id\": 1}], " CATEGORIES
+                        ", \"annotations\": ["
+                        "{\"image_id\": 3, \"category_id\": 9, \"bbox\": [1, 2, 3, 4]},"
+                        "{\"image_id\": 1, \"category_id\": 9, \"bbox\": [1, 2, 3, 4]},"
+                        "{\"image_id\": 1, \"category_id\": 8, \"bbox\": [1, 2, 3, 4]},"
+                        "{\"image_id\": 2, \"category_id\": 9, \"bbox\": [1, 2, 3, 4]}]}",
+                        &p, &c));
+    EXPECT_EQ(c->n_strangers, 2);
+    EXPECT_EQ(c->n_annotations, 2);
+    EXPECT(c->rows[0] == 3 && c->rows[1] == 1); // image 2 comes first
+    coco_destroy(c);
+    EXPECT_STATUS(read_text("{\"images\": [{\"id\": 2}], " CATEGORIES ", \"annotations\": ["
+                            "{\"image_id\": 2, \"category_id\": 9}]}",
+                            &p, &c),
+                  E_FORMAT); // no box is a problem all the same
+}
+
 TEST(text_ids_and_numbers_are_two_things)
 {
     struct coco *c;
     struct problems told = {0};
-    struct coco_params p = {note, &told};
+    struct coco_params p = {.problem = note, .context = &told};
     static const char text[] =
         "{\"images\": [{\"id\": \"7\"}, {\"id\": 3}, {\"id\": \"x y\"}], " CATEGORIES
         ", \"annotations\": ["
@@ -137,7 +158,7 @@ TEST(annotations_that_cannot_be_taken_are_named)
         char text[512];
         struct coco *c;
         struct problems told = {0};
-        struct coco_params p = {note, &told};
+        struct coco_params p = {.problem = note, .context = &told};
         snprintf(text, sizeof text,
                  "{\"images\": [{\"id\": 1}], " CATEGORIES ", \"annotations\": [{\"id\": 6, %s}]}",
                  cases[i][0]);
