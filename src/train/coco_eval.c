@@ -50,38 +50,36 @@ static status check_params(const struct coco_eval_params *p)
 }
 
 struct ranked_image {
-    struct coco_eval_image image;
-    int32_t index;
+    const struct coco_id *id;
+    size_t index;
 };
 
 static int compare_images(const void *a, const void *b)
 {
-    const struct coco_eval_image *x = a, *y = b; // the first member of ranked_image
-    if (x->id_is_number != y->id_is_number) return x->id_is_number ? -1 : 1;
-    if (x->id_is_number) return (x->id > y->id) - (x->id < y->id);
-    return strcmp(x->id_text, y->id_text);
-}
-
-static status repeated_image(const struct coco_eval_image *image)
-{
-    if (!image->id_is_number) FAIL(E_FORMAT, "two images have the id \"%s\"", image->id_text);
-    FAIL(E_FORMAT, "two images have the id %" PRId64, image->id);
+    const struct coco_id *x = ((const struct ranked_image *)a)->id;
+    const struct coco_id *y = ((const struct ranked_image *)b)->id;
+    if (x->is_number != y->is_number) return x->is_number ? -1 : 1;
+    if (x->is_number) return (x->number > y->number) - (x->number < y->number);
+    return strcmp(x->text, y->text);
 }
 
 // rank[i]: place of image i in the order of ids.
 static status rank_images(const struct coco_eval_input *in, int32_t *rank)
 {
     struct ranked_image *all;
-    TRY(mem_alloc(&all, (size_t)in->n_images));
-    for (int32_t i = 0; i < in->n_images; i++) all[i] = (struct ranked_image){in->images[i], i};
-    qsort(all, (size_t)in->n_images, sizeof *all, compare_images);
-    status st = OK;
-    for (int32_t i = 0; i < in->n_images && st == OK; i++) {
-        rank[all[i].index] = i;
-        if (i > 0 && compare_images(&all[i - 1], &all[i]) == 0) st = repeated_image(&all[i].image);
+    char text[256];
+    TRY(mem_alloc(&all, in->n_images));
+    for (size_t i = 0; i < in->n_images; i++) all[i] = (struct ranked_image){&in->images[i], i};
+    if (in->n_images > 0) qsort(all, in->n_images, sizeof *all, compare_images);
+    size_t n = 0;
+    for (; n < in->n_images; n++) {
+        rank[all[n].index] = (int32_t)n;
+        if (n > 0 && compare_images(&all[n - 1], &all[n]) == 0) break;
     }
+    if (n < in->n_images) coco_id_show(all[n].id, text, sizeof text);
     mem_free(all);
-    return st;
+    REQUIRE(n == in->n_images, E_FORMAT, "image id %s stands twice", text);
+    return OK;
 }
 
 static int compare_categories(const void *a, const void *b)
@@ -94,9 +92,9 @@ static int compare_categories(const void *a, const void *b)
 static status sort_categories(const struct coco_eval_input *in, struct coco_eval *e)
 {
     struct coco_eval_category *all;
-    TRY(mem_zalloc(&all, (size_t)in->n_categories));
+    TRY(mem_zalloc(&all, in->n_categories));
     e->categories = all;
-    for (int i = 0; i < in->n_categories; i++) {
+    for (size_t i = 0; i < in->n_categories; i++) {
         bool repeated = false;
         for (int k = 0; k < e->n_categories && !repeated; k++)
             repeated = all[k].id == in->categories[i].id;
@@ -105,19 +103,22 @@ static status sort_categories(const struct coco_eval_input *in, struct coco_eval
         TRY(mem_strdup(in->categories[i].name, &all[e->n_categories].name));
         e->n_categories++;
     }
-    qsort(all, (size_t)e->n_categories, sizeof *all, compare_categories);
+    if (e->n_categories > 0) qsort(all, (size_t)e->n_categories, sizeof *all, compare_categories);
     return OK;
 }
 
 // Index of the category, or -1.
 static int32_t find_category(const struct coco_eval *e, int64_t id)
 {
-    struct coco_eval_category key = {.id = id};
-    const struct coco_eval_category *found =
-        e->n_categories == 0
-            ? NULL
-            : bsearch(&key, e->categories, (size_t)e->n_categories, sizeof key, compare_categories);
-    return found == NULL ? -1 : (int32_t)(found - e->categories);
+    int32_t low = 0, high = e->n_categories;
+    while (low < high) {
+        int32_t middle = low + (high - low) / 2;
+        if (e->categories[middle].id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < e->n_categories && e->categories[low].id == id ? low : -1;
 }
 
 // One run: the frame's own state.
@@ -130,18 +131,17 @@ struct run {
     struct coco_eval_work work;
 };
 
-static status check_box(const struct coco_eval_input *in, int32_t image, const char *what,
+static status check_box(const struct coco_eval_input *in, size_t image, const char *what,
                         const double box[4], double other)
 {
-    ASSERT(image >= 0 && image < in->n_images);
-    if (isfinite(box[0]) && isfinite(box[1]) && isfinite(box[2]) && isfinite(box[3]) &&
-        !isnan(other))
-        return OK;
-    const struct coco_eval_image *i = &in->images[image];
-    char number[32];
-    (void)snprintf(number, sizeof number, "%" PRId64, i->id);
-    FAIL(E_FORMAT, "image %s: %s with box %g, %g, %g, %g and %g, finite numbers wanted",
-         i->id_is_number ? number : i->id_text, what, box[0], box[1], box[2], box[3], other);
+    char id[256];
+    ASSERT(image < in->n_images);
+    REQUIRE(isfinite(box[0]) && isfinite(box[1]) && isfinite(box[2]) && isfinite(box[3]) &&
+                isfinite(other),
+            E_FORMAT, "image %s: %s with box %g, %g, %g, %g and %g, finite numbers wanted",
+            coco_id_show(&in->images[image], id, sizeof id), what, box[0], box[1], box[2], box[3],
+            other);
+    return OK;
 }
 
 // source where ids repeat: pycocotools lists the ids image by image and looks each up, which finds
@@ -154,7 +154,7 @@ static status order_repeated(struct run *r, const uint32_t *last)
         by_image.image[i] = r->image_rank[r->in->annotation_image[i]];
         by_image.category[i] = find_category(r->e, r->in->annotations[i].category_id) < 0 ? -1 : 0;
     }
-    status st = coco_eval_groups_sort(&by_image, r->in->n_images, 1);
+    status st = coco_eval_groups_sort(&by_image, (int)r->in->n_images, 1);
     r->gts.n = by_image.start[1];
     for (size_t i = 0; i < r->gts.n && st == OK; i++) r->source[i] = last[by_image.order[i]];
     coco_eval_groups_fini(&by_image);
@@ -168,7 +168,7 @@ static status list_gts(struct run *r)
     size_t n = r->in->n_annotations;
     TRY_GOTO(st, mem_alloc(&r->source, n), out);
     TRY_GOTO(st, mem_alloc(&last, n), out);
-    TRY_GOTO(st, coco_eval_repeats_find(r->in->annotations, n, last, &r->e->n_repeated_ids), out);
+    TRY_GOTO(st, coco_eval_repeats_find(r->in, last, &r->e->n_repeated_ids), out);
     for (size_t i = 0; i < n; i++) {
         r->source[i] = (uint32_t)i;
         r->e->n_id_zero += r->in->annotations[i].id == 0;
@@ -187,25 +187,26 @@ static status group_gts(struct run *r)
     for (size_t i = 0; i < r->gts.n; i++) {
         const struct annotation *a = &r->in->annotations[r->source[i]];
         int32_t image = r->in->annotation_image[r->source[i]];
-        TRY(check_box(r->in, image, "annotation", (double[]){a->x, a->y, a->w, a->h}, a->area));
+        TRY(check_box(r->in, (size_t)image, "annotation", (double[]){a->x, a->y, a->w, a->h},
+                      a->area));
         r->gts.image[i] = r->image_rank[image];
         r->gts.category[i] = find_category(r->e, a->category_id);
     }
-    return coco_eval_groups_sort(&r->gts, r->in->n_images, r->e->n_categories);
+    return coco_eval_groups_sort(&r->gts, (int)r->in->n_images, r->e->n_categories);
 }
 
 static status group_dets(struct run *r)
 {
     TRY(coco_eval_groups_init(&r->dets, r->in->n_detections, r->e->n_categories));
     for (size_t i = 0; i < r->dets.n; i++) {
-        const struct coco_eval_detection *d = &r->in->detections[i];
+        const struct coco_detection *d = &r->in->detections[i];
         TRY(check_box(r->in, d->image, "detection", (double[]){d->x, d->y, d->w, d->h}, d->score));
         r->dets.image[i] = r->image_rank[d->image];
         r->dets.category[i] = find_category(r->e, d->category_id);
         if (r->dets.category[i] >= 0) continue;
         if (r->e->n_unknown_detections++ == 0) r->e->first_unknown_detection = i;
     }
-    return coco_eval_groups_sort(&r->dets, r->in->n_images, r->e->n_categories);
+    return coco_eval_groups_sort(&r->dets, (int)r->in->n_images, r->e->n_categories);
 }
 
 // ---- Categories ----
@@ -247,7 +248,7 @@ static void take_dets(struct run *r, int k)
         }
         coco_eval_sort_keys(w->keys, w->keys_scratch, n);
         for (size_t i = 0; i < n && i < limit; i++) {
-            const struct coco_eval_detection *d = &r->in->detections[w->keys[i].index];
+            const struct coco_detection *d = &r->in->detections[w->keys[i].index];
             w->dets[w->n_dets++] = (struct coco_eval_det){
                 .x = d->x,
                 .y = d->y,
@@ -259,45 +260,6 @@ static void take_dets(struct run *r, int k)
             };
         }
     }
-}
-
-static status work_init(struct run *r)
-{
-    const struct coco_eval_params *p = &r->e->params;
-    struct coco_eval_work *w = &r->work;
-    size_t n_gts = coco_eval_groups_largest(&r->gts, r->e->n_categories);
-    size_t n_dets = coco_eval_groups_largest(&r->dets, r->e->n_categories);
-    size_t n_areas = (size_t)p->n_areas;
-    size_t n_tam = (size_t)p->n_ious * n_areas * (size_t)p->n_limits;
-    TRY(mem_alloc(&w->gts, n_gts));
-    TRY(mem_alloc(&w->dets, n_dets));
-    TRY(mem_alloc(&w->is_true, n_areas * n_dets));
-    TRY(mem_alloc(&w->is_false, n_areas * n_dets));
-    TRY(mem_alloc(&w->candidate_start, n_dets + 1));
-    TRY(mem_alloc(&w->gt_matched, n_gts));
-    TRY(mem_alloc(&w->gt_ignored, n_gts));
-    TRY(mem_alloc(&w->keys, n_dets));
-    TRY(mem_alloc(&w->keys_scratch, n_dets));
-    TRY(mem_alloc(&w->sorted_rank, n_dets));
-    TRY(mem_alloc(&w->sorted_true, n_dets));
-    TRY(mem_alloc(&w->sorted_false, n_dets));
-    TRY(mem_alloc(&w->tp_precision, n_dets));
-    TRY(mem_alloc(&w->tp_score, n_dets));
-    TRY(mem_alloc(&w->recall, n_tam));
-    TRY(mem_alloc(&w->precision, n_tam * (size_t)p->n_recalls));
-    TRY(mem_alloc(&w->scores, n_tam * (size_t)p->n_recalls));
-    return OK;
-}
-
-static void work_fini(struct coco_eval_work *w)
-{
-    void *all[] = {w->gts,          w->dets,         w->is_true,
-                   w->is_false,     w->candidates,   w->candidate_start,
-                   w->gt_matched,   w->gt_ignored,   w->keys,
-                   w->keys_scratch, w->sorted_rank,  w->sorted_true,
-                   w->sorted_false, w->tp_precision, w->tp_score,
-                   w->recall,       w->precision,    w->scores};
-    for (size_t i = 0; i < COUNT(all); i++) mem_free(all[i]);
 }
 
 // Copies (n, A, M) of category k into (n, K, A, M).
@@ -318,7 +280,8 @@ static status evaluate(struct run *r)
     TRY(mem_alloc(&e->precision, n_tr * n_kam));
     TRY(mem_alloc(&e->scores, n_tr * n_kam));
     TRY(mem_alloc(&e->recall, n_t * n_kam));
-    TRY(work_init(r));
+    TRY(coco_eval_work_init(&r->work, p, coco_eval_groups_largest(&r->gts, e->n_categories),
+                            coco_eval_groups_largest(&r->dets, e->n_categories)));
     for (int k = 0; k < e->n_categories; k++) {
         take_gts(r, k);
         take_dets(r, k);
@@ -334,8 +297,11 @@ static status evaluate(struct run *r)
 static status run_all(struct run *r)
 {
     TRY(check_params(&r->e->params));
+    REQUIRE(r->in->n_images < INT32_MAX && r->in->n_categories < INT32_MAX, E_ARG,
+            "%zu images and %zu categories, fewer than 2^31 can be evaluated", r->in->n_images,
+            r->in->n_categories);
     TRY(sort_categories(r->in, r->e));
-    TRY(mem_alloc(&r->image_rank, (size_t)r->in->n_images));
+    TRY(mem_alloc(&r->image_rank, r->in->n_images));
     TRY(rank_images(r->in, r->image_rank));
     TRY(group_gts(r));
     TRY(group_dets(r));
@@ -347,7 +313,7 @@ status coco_eval_create(const struct coco_eval_input *in, const struct coco_eval
 {
     struct run r = {.in = in};
     TRY(mem_zalloc(&r.e, 1));
-    r.e->n_images = (size_t)in->n_images;
+    r.e->n_images = in->n_images;
     r.e->n_annotations = in->n_annotations;
     r.e->n_detections = in->n_detections;
     if (params != NULL)
@@ -355,7 +321,7 @@ status coco_eval_create(const struct coco_eval_input *in, const struct coco_eval
     else
         coco_eval_params_init(&r.e->params);
     status st = run_all(&r);
-    work_fini(&r.work);
+    coco_eval_work_fini(&r.work);
     coco_eval_groups_fini(&r.dets);
     coco_eval_groups_fini(&r.gts);
     mem_free(r.source);
@@ -393,6 +359,6 @@ void coco_eval_warn(const struct coco_eval *e)
                  e->n_unknown_annotations);
     if (e->n_unknown_detections > 0)
         log_warn("%zu of %zu detections are of categories that are not in the annotations and were "
-                 "left out, the first of them entry %zu",
+                 "left out, the first of them result %zu",
                  e->n_unknown_detections, e->n_detections, e->first_unknown_detection);
 }

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "io/dataset.h"
+#include "io/coco.h"
 
 enum {
     COCO_EVAL_MAX_IOUS = 32,
@@ -33,30 +33,19 @@ void coco_eval_params_init(struct coco_eval_params *p);
 
 // Images are taken in the order of their ids: numbers ascending, then texts by their UTF-8 bytes
 // (Python's order of str). The order decides between equal scores.
-struct coco_eval_image {
-    bool id_is_number;
-    int64_t id;          // where id_is_number
-    const char *id_text; // else; borrowed
-};
-
-struct coco_eval_detection {
-    int32_t image; // index into coco_eval_input.images
-    int64_t category_id;
-    double x, y, w, h; // pixels of the stored image
-    double score;
-};
-
 // Everything is borrowed, and only while coco_eval_create runs.
 struct coco_eval_input {
     const struct category *categories; // any order
-    int n_categories;
-    const struct coco_eval_image *images; // any order
-    int n_images;
-    const struct annotation *annotations; // in the file's order; labels are not looked at
+    size_t n_categories;
+    const struct coco_id *images; // any order
+    size_t n_images;
+    // An image's annotations and detections count in the order in which they stand here, which
+    // should be the file's: it decides between equal overlaps and between equal scores.
+    const struct annotation *annotations; // labels are not looked at
     const int32_t *annotation_image;      // index into images, for each annotation
+    const uint64_t *annotation_row;       // its place in the file, for repeated ids; may be NULL
     size_t n_annotations;
-    const struct coco_eval_detection
-        *detections; // in the file's order, which decides between equal scores
+    const struct coco_detection *detections; // image is an index into images
     size_t n_detections;
 };
 
@@ -89,7 +78,8 @@ struct coco_eval {
 };
 
 // params may be NULL for the defaults. *out is the caller's (coco_eval_destroy).
-// Errors: E_FORMAT where two images share an id, or a box or score is not finite (names the image);
+// Errors: E_FORMAT where two images share an id, or a box or score is no finite number (names the
+// image);
 // E_ARG for parameters that make no sense.
 MUST_USE status coco_eval_create(const struct coco_eval_input *in,
                                  const struct coco_eval_params *params, struct coco_eval **out);
@@ -103,5 +93,11 @@ void coco_eval_warn(const struct coco_eval *e);
 void coco_eval_print_stats(const struct coco_eval *e, FILE *to);
 // A line per category: name, AP, AP50, AR, F1.
 void coco_eval_print_categories(const struct coco_eval *e, FILE *to);
+
+// {"stats": {"AP": ..., ...}, "per_category": {name: {"AP", "AP50", "AR", "F1"}, ...}} with digits
+// that read back as the same doubles. Of categories that share a name, "name (id)" is written.
+MUST_USE status coco_eval_write_json(const struct coco_eval *e, const char *path);
+// precision (T, R, K, A, M), recall (T, K, A, M), scores (T, R, K, A, M) as float64 in safetensors.
+MUST_USE status coco_eval_write_arrays(const struct coco_eval *e, const char *path);
 
 #endif

@@ -50,10 +50,15 @@ struct coco_eval_work {
     // In descending order of score:
     int32_t *sorted_rank;
     uint32_t *sorted_true, *sorted_false; // of one area range
-    double *tp_precision, *tp_score;      // at the n-th true detection
+    double *tp_precision, *tp_score;      // (T, n_dets): at the n-th true detection
     double *precision, *scores;           // (T, R, A, M)
     double *recall;                       // (T, A, M)
 };
+
+// Room for the largest category; w is zero before. After a failure too, coco_eval_work_fini frees.
+MUST_USE status coco_eval_work_init(struct coco_eval_work *w, const struct coco_eval_params *p,
+                                    size_t n_gts, size_t n_dets);
+void coco_eval_work_fini(struct coco_eval_work *w);
 
 // Where each of n boxes belongs, and their order by category, image, and place in the file.
 struct coco_eval_groups {
@@ -69,10 +74,10 @@ MUST_USE status coco_eval_groups_sort(struct coco_eval_groups *g, int n_images, 
 // Boxes in the largest category.
 size_t coco_eval_groups_largest(const struct coco_eval_groups *g, int n_categories);
 
-// last[i]: index of the last annotation that has the id of annotation i. Returns in *n_repeated how
-// many have a later one of their id.
-MUST_USE status coco_eval_repeats_find(const struct annotation *annotations, size_t n,
-                                       uint32_t *last, size_t *n_repeated);
+// last[i]: index of the last annotation in the file that has the id of annotation i. Returns in
+// *n_repeated how many have a later one of their id.
+MUST_USE status coco_eval_repeats_find(const struct coco_eval_input *in, uint32_t *last,
+                                       size_t *n_repeated);
 
 // Stable sort by descending score; scratch holds n keys.
 void coco_eval_sort_keys(struct coco_eval_key *keys, struct coco_eval_key *scratch, size_t n);

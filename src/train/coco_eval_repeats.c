@@ -21,19 +21,24 @@ static uint32_t *find_slot(const struct table *t, int64_t id)
     return &t->slots[at];
 }
 
-status coco_eval_repeats_find(const struct annotation *annotations, size_t n, uint32_t *last,
-                              size_t *n_repeated)
+static bool is_later(const struct coco_eval_input *in, size_t a, size_t b)
 {
-    struct table t = {.log2_n_slots = 1, .annotations = annotations};
+    return in->annotation_row != NULL ? in->annotation_row[a] > in->annotation_row[b] : a > b;
+}
+
+status coco_eval_repeats_find(const struct coco_eval_input *in, uint32_t *last, size_t *n_repeated)
+{
+    size_t n = in->n_annotations;
+    struct table t = {.log2_n_slots = 1, .annotations = in->annotations};
     while (((size_t)1 << t.log2_n_slots) < 2 * n) t.log2_n_slots++;
     TRY(mem_zalloc(&t.slots, (size_t)1 << t.log2_n_slots));
     *n_repeated = 0;
     for (size_t i = 0; i < n; i++) {
-        uint32_t *slot = find_slot(&t, annotations[i].id);
+        uint32_t *slot = find_slot(&t, in->annotations[i].id);
         *n_repeated += *slot != 0;
-        *slot = (uint32_t)i + 1;
+        if (*slot == 0 || is_later(in, i, *slot - 1)) *slot = (uint32_t)i + 1;
     }
-    for (size_t i = 0; i < n; i++) last[i] = *find_slot(&t, annotations[i].id) - 1;
+    for (size_t i = 0; i < n; i++) last[i] = *find_slot(&t, in->annotations[i].id) - 1;
     mem_free(t.slots);
     return OK;
 }

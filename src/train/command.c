@@ -10,6 +10,7 @@
 
 static const struct command commands[] = {
     {"pack", "turns annotations and images into record files", command_pack},
+    {"score", "COCO metrics of a results file", command_score},
 };
 
 static void print_commands(FILE *to, const char *of, const struct command *table, size_t n)

@@ -28,5 +28,6 @@ MUST_USE status command_inspect(int argc, char **argv);
 MUST_USE status command_verify(int argc, char **argv);
 MUST_USE status command_train(int argc, char **argv);
 MUST_USE status command_eval(int argc, char **argv);
+MUST_USE status command_score(int argc, char **argv);
 
 #endif

@@ -52,9 +52,8 @@ static void fill(const struct piece *pieces, struct gathered *g)
     for (size_t i = 0; i < g->n_images; i++) {
         const struct piece *k = &pieces[i];
         memcpy(g->texts + text, k->id_text, (size_t)k->head.id_bytes);
-        g->images[i] = (struct coco_eval_image){.id_is_number = k->head.id_is_number != 0,
-                                                .id = k->head.id,
-                                                .id_text = g->texts + text};
+        g->images[i] = (struct coco_id){
+            .is_number = k->head.id_is_number != 0, .number = k->head.id, .text = g->texts + text};
         text += (size_t)k->head.id_bytes;
         if (k->head.n_annotations > 0)
             memcpy(g->annotations + a, k->annotations,
@@ -63,13 +62,13 @@ static void fill(const struct piece *pieces, struct gathered *g)
         for (int32_t j = 0; j < k->head.n_detections; j++) {
             struct parcel_detection from;
             memcpy(&from, k->detections + (size_t)j * sizeof from, sizeof from);
-            g->detections[d++] = (struct coco_eval_detection){.image = (int32_t)i,
-                                                              .category_id = from.category_id,
-                                                              .x = from.x,
-                                                              .y = from.y,
-                                                              .w = from.w,
-                                                              .h = from.h,
-                                                              .score = from.score};
+            g->detections[d++] = (struct coco_detection){.image = i,
+                                                         .category_id = from.category_id,
+                                                         .x = from.x,
+                                                         .y = from.y,
+                                                         .w = from.w,
+                                                         .h = from.h,
+                                                         .score = from.score};
         }
     }
 }
@@ -113,13 +112,13 @@ status gathered_write_results(const struct gathered *g, const char *path)
     json_write_init(&w, f.file, 1);
     json_write_array(&w, NULL);
     for (size_t i = 0; i < g->n_detections; i++) {
-        const struct coco_eval_detection *d = &g->detections[i];
-        const struct coco_eval_image *image = &g->images[d->image];
+        const struct coco_detection *d = &g->detections[i];
+        const struct coco_id *image = &g->images[d->image];
         json_write_object(&w, NULL);
-        if (image->id_is_number)
-            json_write_integer(&w, "image_id", image->id);
+        if (image->is_number)
+            json_write_integer(&w, "image_id", image->number);
         else
-            json_write_text(&w, "image_id", image->id_text);
+            json_write_text(&w, "image_id", image->text);
         json_write_integer(&w, "category_id", d->category_id);
         json_write_array(&w, "bbox");
         json_write_number(&w, NULL, d->x);

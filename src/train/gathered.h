@@ -8,10 +8,10 @@
 // All images in order of position, as coco_eval_create wants them.
 struct gathered {
     size_t n_images, n_annotations, n_detections;
-    struct coco_eval_image *images;
+    struct coco_id *images;
     struct annotation *annotations;
     int32_t *annotation_image;
-    struct coco_eval_detection *detections;
+    struct coco_detection *detections;
     char *texts; // the images' ids
 };
 // Fails with E_COMM where an image came twice.

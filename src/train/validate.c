@@ -63,9 +63,9 @@ static status score(const struct gathered *g, const struct label_set *labels,
                     struct coco_eval **out)
 {
     struct coco_eval_input in = {.categories = labels->items,
-                                 .n_categories = labels->n,
+                                 .n_categories = (size_t)labels->n,
                                  .images = g->images,
-                                 .n_images = (int)g->n_images,
+                                 .n_images = g->n_images,
                                  .annotations = g->annotations,
                                  .annotation_image = g->annotation_image,
                                  .n_annotations = g->n_annotations,

@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
 """Writes golden cases of the COCO box metrics: small random problems and pycocotools' answers.
 
-  make_coco_eval.py                        writes coco_eval/cases.txt beside this script
+  make_coco_eval.py                        writes coco_eval/ beside this script: cases.txt, and
+                                           instances.json, results.json, expected.json for the
+                                           program from end to end
   make_coco_eval.py --random N --seed S --out FILE [--size X]
                                            N cases of random traits, X times as large, for
                                            SHOAL_COCO_EVAL_CASES=FILE build/release/test_coco_eval
+  make_coco_eval.py --compare INSTANCES RESULTS ARRAYS
+                                           whether the arrays that shoal score wrote are pycocotools'
 
 Numbers are Python's repr, which strtod reads back to the same bits. A case is
 
@@ -22,8 +26,10 @@ Numbers are Python's repr, which strtod reads back to the same bits. A case is
 import argparse
 import contextlib
 import io
+import json
 import os
 import random
+import sys
 
 import numpy as np
 import pycocotools
@@ -71,6 +77,12 @@ def evaluate(case):
     return e
 
 
+def category_metrics(e, k):
+    precision, recall = e.eval["precision"], e.eval["recall"]
+    ap, ar = mean(precision[:, :, k, 0, -1]), mean(recall[:, k, 0, -1])
+    return dict(AP=ap, AP50=mean(precision[:1, :, k, 0, -1]), AR=ar, F1=f1(ap, ar))
+
+
 def write_curves(out, e):
     precision, recall, scores = (e.eval[name] for name in ("precision", "recall", "scores"))
     n_t, n_r, n_k, n_a, n_m = precision.shape
@@ -100,10 +112,8 @@ def write_case(out, name, case):
                 item = ["t", item] if isinstance(item, str) else ["n", item]
             out.write(" ".join(x if isinstance(x, str) else repr(x) for x in item) + "\n")
     out.write("stats " + " ".join(repr(float(s)) for s in e.stats) + "\n")
-    precision, recall = e.eval["precision"], e.eval["recall"]
-    for k in range(precision.shape[2]):
-        ap, ar = mean(precision[:, :, k, 0, -1]), mean(recall[:, k, 0, -1])
-        out.write(f"{ap!r} {mean(precision[:1, :, k, 0, -1])!r} {ar!r} {f1(ap, ar)!r}\n")
+    for k in range(e.eval["precision"].shape[2]):
+        out.write(" ".join(repr(v) for v in category_metrics(e, k).values()) + "\n")
     write_curves(out, e)
 
 
@@ -203,6 +213,65 @@ def crowded(seed):
     return case
 
 
+STATS = ("AP AP50 AP75 AP_small AP_medium AP_large AR1 AR10 AR100 AR_small AR_medium AR_large").split()
+
+
+def write_files(folder):
+    """A case as files with what real files hold and pycocotools passes over."""
+    case = make(21, images=8, categories=4, gts=4, dets=8, grid=True, ties=True, crowds=0.2, id_zero=True, repeats=0.2)
+    instances = {
+        "info": {"description": "made by make_coco_eval.py"},
+        "categories": [{"id": i, "name": f"k\u00e4se \"{i}\"", "supercategory": "x"} for i, _ in case["categories"]],
+        "annotations": [
+            dict(id=a[0], image_id=case["images"][a[1]], category_id=a[2], bbox=a[3:7], area=a[7], iscrowd=a[8],
+                 ignore=a[0] % 2, segmentation=[[1, 2.5, 3, 4, 5, 6]])
+            for a in case["annotations"]
+        ],
+        "images": [{"id": i, "file_name": f"{i}.jpg"} for i in case["images"]],
+    }
+    stranger = dict(instances["annotations"][0], id=10**6, image_id=10**7)
+    instances["annotations"].insert(3, stranger)  # an image that is not listed
+    instances["annotations"].insert(9, dict(instances["annotations"][1], id=10**6 + 1, category_id=10**7))
+    results = [
+        dict(image_id=float(case["images"][d[0]]) if j % 7 == 0 else case["images"][d[0]], category_id=d[1],
+             bbox=d[2:6], score=d[6], area=-1, id=-1)
+        for j, d in enumerate(case["detections"])
+    ]
+    results.insert(2, dict(results[0], category_id=10**7))
+    for name, value in (("instances", instances), ("results", results)):
+        with open(os.path.join(folder, name + ".json"), "w", encoding="utf-8") as f:
+            json.dump(value, f, ensure_ascii=name == "instances")
+    with contextlib.redirect_stdout(io.StringIO()):
+        gt = COCO(os.path.join(folder, "instances.json"))
+        e = COCOeval(gt, gt.loadRes(os.path.join(folder, "results.json")), "bbox")
+        e.evaluate()
+        e.accumulate()
+        e.summarize()
+    expected = {
+        "stats": dict(zip(STATS, e.stats.tolist())),
+        "per_category": {gt.cats[i]["name"]: category_metrics(e, k) for k, i in enumerate(e.params.catIds)},
+    }
+    with open(os.path.join(folder, "expected.json"), "w", encoding="utf-8") as f:
+        json.dump(expected, f, indent=1)
+
+
+def compare(instances, results, arrays):
+    from safetensors.numpy import load_file
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        gt = COCO(instances)
+        e = COCOeval(gt, gt.loadRes(results), "bbox")
+        e.evaluate()
+        e.accumulate()
+    got, same = load_file(arrays), True
+    for name in ("precision", "recall", "scores"):
+        want = e.eval[name]
+        n = int((got[name] != want).sum()) if got[name].shape == want.shape else want.size
+        print(f"{name} {want.shape}: {n} of {want.size} elements differ")
+        same &= n == 0
+    return 0 if same else 1
+
+
 def random_traits(seed, size):
     rng = random.Random(seed)
     return dict(
@@ -219,7 +288,10 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--size", type=float, default=1)
     parser.add_argument("--out", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "coco_eval", "cases.txt"))
+    parser.add_argument("--compare", nargs=3, metavar=("INSTANCES", "RESULTS", "ARRAYS"))
     args = parser.parse_args()
+    if args.compare:
+        return compare(*args.compare)
     version = getattr(pycocotools, "__version__", None)
     if version is None:
         from importlib.metadata import version as installed
@@ -234,7 +306,10 @@ def main():
             for name, traits in CASES.items():
                 write_case(out, name, crowded(traits["seed"]) if name.startswith("more_than") else make(**traits))
         out.write("end\n")
+    if not args.random:
+        write_files(os.path.dirname(args.out))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -17,16 +17,16 @@ struct problem {
     char name[256];
     struct coco_eval_input in;
     struct category *categories;
-    struct coco_eval_image *images;
+    struct coco_id *images;
     struct annotation *annotations;
     int32_t *annotation_image;
-    struct coco_eval_detection *detections;
+    struct coco_detection *detections;
 };
 
 static void problem_fini(struct problem *p)
 {
-    for (int k = 0; k < p->in.n_categories; k++) free(p->categories[k].name);
-    for (int i = 0; i < p->in.n_images; i++) free((char *)p->images[i].id_text);
+    for (size_t k = 0; k < p->in.n_categories; k++) free(p->categories[k].name);
+    for (size_t i = 0; i < p->in.n_images; i++) free(p->images[i].text);
     free(p->categories);
     free(p->images);
     free(p->annotations);
@@ -99,8 +99,8 @@ static void read_detections(struct words *w, struct problem *p)
     p->in.n_detections = next_count(w, "detections");
     p->detections = calloc(p->in.n_detections + 1, sizeof *p->detections);
     for (size_t i = 0; i < p->in.n_detections; i++) {
-        struct coco_eval_detection *d = &p->detections[i];
-        d->image = (int32_t)next_int(w);
+        struct coco_detection *d = &p->detections[i];
+        d->image = (size_t)next_int(w);
         d->category_id = next_int(w);
         d->x = next_double(w);
         d->y = next_double(w);
@@ -114,20 +114,20 @@ static void read_problem(struct words *w, struct problem *p)
 {
     *p = (struct problem){0};
     (void)snprintf(p->name, sizeof p->name, "%s", next(w));
-    p->in.n_categories = (int)next_count(w, "categories");
-    p->categories = calloc((size_t)p->in.n_categories, sizeof *p->categories);
-    for (int k = 0; k < p->in.n_categories; k++) {
+    p->in.n_categories = next_count(w, "categories");
+    p->categories = calloc(p->in.n_categories + 1, sizeof *p->categories);
+    for (size_t k = 0; k < p->in.n_categories; k++) {
         p->categories[k].id = next_int(w);
         p->categories[k].name = strdup(next(w));
     }
-    p->in.n_images = (int)next_count(w, "images");
-    p->images = calloc((size_t)p->in.n_images, sizeof *p->images);
-    for (int i = 0; i < p->in.n_images; i++) {
-        p->images[i].id_is_number = strcmp(next(w), "n") == 0;
-        if (p->images[i].id_is_number)
-            p->images[i].id = next_int(w);
+    p->in.n_images = next_count(w, "images");
+    p->images = calloc(p->in.n_images + 1, sizeof *p->images);
+    for (size_t i = 0; i < p->in.n_images; i++) {
+        p->images[i].is_number = strcmp(next(w), "n") == 0;
+        if (p->images[i].is_number)
+            p->images[i].number = next_int(w);
         else
-            p->images[i].id_text = strdup(next(w));
+            p->images[i].text = strdup(next(w));
     }
     read_annotations(w, p);
     read_detections(w, p);
@@ -235,11 +235,11 @@ TEST(every_array_equals_pycocotools_bit_for_bit)
 // ---- Numbers worked by hand ----
 
 static struct category cat = {.label = 1, .id = 1, .name = (char *)"cat"};
-static const struct coco_eval_image two_images[] = {{.id_is_number = true, .id = 10},
-                                                    {.id_is_number = true, .id = 9}};
+static const struct coco_id two_images[] = {{.is_number = true, .number = 10},
+                                            {.is_number = true, .number = 9}};
 
 static struct coco_eval *evaluate(const struct annotation *a, const int32_t *image, size_t n_a,
-                                  const struct coco_eval_detection *d, size_t n_d)
+                                  const struct coco_detection *d, size_t n_d)
 {
     struct coco_eval_input in = {
         .categories = &cat,
@@ -262,7 +262,7 @@ TEST(a_hit_after_a_miss_halves_the_precision)
     const struct annotation a[] = {{.id = 1, .category_id = 1, .w = 50, .h = 50, .area = 2500}};
     const int32_t image[] = {0};
     // The better score misses; the other has IoU 40 * 50 / 2500 = 0.8, true at seven thresholds.
-    const struct coco_eval_detection d[] = {
+    const struct coco_detection d[] = {
         {.image = 0, .category_id = 1, .x = 100, .w = 50, .h = 50, .score = 0.9},
         {.image = 0, .category_id = 1, .w = 40, .h = 50, .score = 0.8},
     };
@@ -282,7 +282,7 @@ TEST(an_annotation_with_id_zero_is_never_matched_and_counted_for_a_warning)
 {
     struct annotation a[] = {{.id = 0, .category_id = 1, .w = 50, .h = 50, .area = 2500}};
     const int32_t image[] = {1};
-    const struct coco_eval_detection d[] = {
+    const struct coco_detection d[] = {
         {.image = 1, .category_id = 1, .w = 50, .h = 50, .score = 0.9}};
     struct coco_eval *e = evaluate(a, image, 1, d, 1);
     EXPECT(e->stats[0] == 0);
@@ -300,7 +300,7 @@ TEST(equal_scores_are_taken_in_the_order_of_image_ids)
     // Image 9 comes first though it is listed second; its detection misses.
     const struct annotation a[] = {{.id = 1, .category_id = 1, .w = 50, .h = 50, .area = 2500}};
     const int32_t image[] = {0};
-    const struct coco_eval_detection d[] = {
+    const struct coco_detection d[] = {
         {.image = 0, .category_id = 1, .w = 50, .h = 50, .score = 0.5},
         {.image = 1, .category_id = 1, .w = 50, .h = 50, .score = 0.5},
     };
@@ -311,7 +311,7 @@ TEST(equal_scores_are_taken_in_the_order_of_image_ids)
 
 TEST(a_detection_of_an_unlisted_category_is_left_out_and_counted)
 {
-    const struct coco_eval_detection d[] = {
+    const struct coco_detection d[] = {
         {.image = 0, .category_id = 1, .w = 5, .h = 5, .score = 0.5},
         {.image = 1, .category_id = 2, .w = 5, .h = 5, .score = 0.5},
     };
@@ -327,7 +327,7 @@ TEST(a_detection_of_an_unlisted_category_is_left_out_and_counted)
 
 TEST(a_score_that_is_not_a_number_is_refused_naming_the_image)
 {
-    const struct coco_eval_detection d[] = {
+    const struct coco_detection d[] = {
         {.image = 1, .category_id = 1, .w = 5, .h = 5, .score = NAN}};
     struct coco_eval_input in = {.categories = &cat,
                                  .n_categories = 1,
@@ -342,7 +342,8 @@ TEST(a_score_that_is_not_a_number_is_refused_naming_the_image)
 
 TEST(two_images_with_one_id_are_refused)
 {
-    const struct coco_eval_image images[] = {{.id_text = "a"}, {.id_text = "b"}, {.id_text = "a"}};
+    const struct coco_id images[] = {
+        {.text = (char *)"a"}, {.text = (char *)"b"}, {.text = (char *)"a"}};
     struct coco_eval_input in = {
         .categories = &cat, .n_categories = 1, .images = images, .n_images = 3};
     struct coco_eval *e;
@@ -366,7 +367,7 @@ TEST(running_out_of_memory_anywhere_is_an_error_and_leaks_nothing)
     const struct annotation a[] = {{.id = 1, .category_id = 1, .w = 50, .h = 50, .area = 2500},
                                    {.id = 1, .category_id = 1, .w = 50, .h = 50, .area = 2500}};
     const int32_t image[] = {0, 1};
-    const struct coco_eval_detection d[] = {
+    const struct coco_detection d[] = {
         {.image = 0, .category_id = 1, .w = 50, .h = 50, .score = 0.5}};
     struct coco_eval_input in = {.categories = &cat,
                                  .n_categories = 1,
