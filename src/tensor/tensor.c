@@ -46,10 +46,12 @@ bool shape_equal(const struct shape *a, const struct shape *b)
 int64_t shape_elements(const struct shape *s)
 {
     int64_t n = 1;
+    bool overflow = false;
     for (int i = 0; i < s->n_dims; i++) {
         ASSERT(s->dim[i] >= 0);
-        ASSERT(!__builtin_mul_overflow(n, s->dim[i], &n));
+        overflow = __builtin_mul_overflow(n, s->dim[i], &n) || overflow;
     }
+    ASSERT(!overflow);
     return n;
 }
 
@@ -76,6 +78,8 @@ int64_t tensor_elements(const struct tensor *t)
 size_t tensor_bytes(const struct tensor *t)
 {
     size_t bytes;
-    ASSERT(!__builtin_mul_overflow((size_t)tensor_elements(t), dtype_bytes(t->dtype), &bytes));
+    bool overflow =
+        __builtin_mul_overflow((size_t)tensor_elements(t), dtype_bytes(t->dtype), &bytes);
+    ASSERT(!overflow);
     return bytes;
 }
