@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/rng.h"
+#include "model/anchors.h"
 
 static status build_grids(struct tape *t, const struct detector_batch *b, struct scene *s)
 {
@@ -15,9 +16,8 @@ static status build_grids(struct tape *t, const struct detector_batch *b, struct
         const struct shape *map = &s->features[i]->shape;
         grids[i] = (struct grid){.n = (int32_t)map->dim[0],
                                  .h = (int32_t)map->dim[1],
-                                 .w = (int32_t)map->dim[2],
-                                 .stride_y = (int32_t)(canvas->dim[1] / map->dim[1]),
-                                 .stride_x = (int32_t)(canvas->dim[2] / map->dim[2])};
+                                 .w = (int32_t)map->dim[2]};
+        TRY(anchors_set_strides((int)canvas->dim[1], (int)canvas->dim[2], &grids[i]));
     }
     s->pyramid.grids = grids;
     for (int g = 0; g < b->n_groups; g++) {
