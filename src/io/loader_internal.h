@@ -41,6 +41,9 @@ struct loader_job {
     struct error error;
 };
 
+// n empty images and room for n groups; shares the pool.
+MUST_USE status batch_create(struct pool *pool, int n, struct batch **out);
+
 // Reads the records at the items' places, lays out the batch and takes its memory. Fills all of the
 // batch but the pixels.
 MUST_USE status loader_job_plan(const struct loader_setup *setup, struct loader_job *job);
