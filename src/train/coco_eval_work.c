@@ -2,18 +2,23 @@
 #include "core/mem.h"
 #include "train/coco_eval_internal.h"
 
-status coco_eval_work_init(struct coco_eval_work *w, const struct coco_eval_params *p, size_t n_gts,
-                           size_t n_dets)
+static status match_init(struct coco_eval_work *w, const struct coco_eval_params *p, size_t n_gts,
+                         size_t n_dets)
 {
-    size_t n_areas = (size_t)p->n_areas;
-    size_t n_tam = (size_t)p->n_ious * n_areas * (size_t)p->n_limits;
     TRY(mem_alloc(&w->gts, n_gts));
     TRY(mem_alloc(&w->dets, n_dets));
-    TRY(mem_alloc(&w->is_true, n_areas * n_dets));
-    TRY(mem_alloc(&w->is_false, n_areas * n_dets));
+    TRY(mem_alloc(&w->is_true, (size_t)p->n_areas * n_dets));
+    TRY(mem_alloc(&w->is_false, (size_t)p->n_areas * n_dets));
     TRY(mem_alloc(&w->candidate_start, n_dets + 1));
     TRY(mem_alloc(&w->gt_matched, n_gts));
     TRY(mem_alloc(&w->gt_ignored, n_gts));
+    return OK;
+}
+
+static status accumulate_init(struct coco_eval_work *w, const struct coco_eval_params *p,
+                              size_t n_dets)
+{
+    size_t n_tam = (size_t)p->n_ious * (size_t)p->n_areas * (size_t)p->n_limits;
     TRY(mem_alloc(&w->keys, n_dets));
     TRY(mem_alloc(&w->keys_scratch, n_dets));
     TRY(mem_alloc(&w->sorted_rank, n_dets));
@@ -25,6 +30,13 @@ status coco_eval_work_init(struct coco_eval_work *w, const struct coco_eval_para
     TRY(mem_alloc(&w->precision, n_tam * (size_t)p->n_recalls));
     TRY(mem_alloc(&w->scores, n_tam * (size_t)p->n_recalls));
     return OK;
+}
+
+status coco_eval_work_init(struct coco_eval_work *w, const struct coco_eval_params *p, size_t n_gts,
+                           size_t n_dets)
+{
+    TRY(match_init(w, p, n_gts, n_dets));
+    return accumulate_init(w, p, n_dets);
 }
 
 void coco_eval_work_fini(struct coco_eval_work *w)
