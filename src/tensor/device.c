@@ -1,7 +1,19 @@
 // Devices: a backend, its stream and its pool, opened and closed together.
 #include "tensor/device.h"
 
+#include "core/log.h"
 #include "core/mem.h"
+#include "tensor/cpu/cpu_internal.h"
+
+static status check_bf16(struct device *d)
+{
+    bool emulated = false;
+    TRY(cpu_check_bf16(d->stream, &emulated));
+    if (emulated)
+        log_warn("bf16 is emulated on this processor and slower than fp32: it has neither "
+                 "AVX512_BF16 nor AMX");
+    return OK;
+}
 
 status device_open_cpu(int threads, enum dtype compute, struct device **out)
 {
@@ -13,6 +25,7 @@ status device_open_cpu(int threads, enum dtype compute, struct device **out)
     d->ops = &backend_cpu;
     d->compute = compute;
     TRY_GOTO(st, d->ops->open(threads, &d->stream), out);
+    if (compute == DTYPE_BF16) TRY_GOTO(st, check_bf16(d), out);
     TRY_GOTO(st, pool_create(d->ops, d->stream, &d->pool), out);
     *out = d;
     d = NULL;

@@ -240,3 +240,36 @@ status cpu_conv2d_dw(struct stream *s, const struct conv2d_desc *d, const void *
     if (dbias != NULL) TRY(onednn_column_sums(s, rows, d->k, d->dtype, dy, dbias));
     return is_product(d) ? dw_product(s, d, x, dy, scale, dw) : dw_conv(s, d, x, dy, scale, dw);
 }
+
+// By trial: oneDNN knows best what it has, and a plain reference loop does not count.
+status cpu_check_bf16(struct stream *s, bool *emulated)
+{
+    const int32_t size = 16;
+    const struct conv2d_desc d = {.n = 1,
+                                  .h = size,
+                                  .w = size,
+                                  .c = size,
+                                  .k = size,
+                                  .r = 3,
+                                  .s = 3,
+                                  .stride = 1,
+                                  .pad = 1,
+                                  .ho = size,
+                                  .wo = size,
+                                  .dtype = DTYPE_BF16};
+    struct onednn_version_conv c = conv_of(&d, ONEDNN_PASS_FORWARD);
+    c.weights.tag = dnnl_format_tag_any;
+    const char *name = NULL;
+    dnnl_primitive_desc_t pd = NULL;
+    dnnl_status_t code = onednn_version_conv(s->engine, &c, &pd);
+    if (code == dnnl_success)
+        code = dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name);
+    const bool works = code == dnnl_success && strncmp(name, "ref", 3) != 0;
+    if (pd != NULL) (void)dnnl_primitive_desc_destroy(pd);
+    REQUIRE(works, E_UNSUPPORTED,
+            "device cpu: bf16 needs a processor with AVX-512 (AVX512_BF16 or AMX to be fast); use "
+            "fp32 here");
+    const unsigned native = (unsigned)dnnl_cpu_isa_avx512_core_bf16;
+    *emulated = ((unsigned)dnnl_get_effective_cpu_isa() & native) != native;
+    return OK;
+}

@@ -9,6 +9,9 @@
 //   #pragma omp parallel for num_threads(cpu_threads(s)) schedule(static)
 // Sums must not depend on the number: split outputs, never the terms of one sum.
 int cpu_threads(const struct stream *s);
+// E_UNSUPPORTED where oneDNN cannot compute in bf16 here. emulated: it can, without instructions
+// for it, and slower than in fp32.
+MUST_USE status cpu_check_bf16(struct stream *s, bool *emulated);
 
 status cpu_open(int threads, struct stream **out);
 void cpu_close(struct stream *s);

@@ -12,7 +12,7 @@
 enum {
     ONEDNN_MAX_PLANS = 1024,  // a canvas of ResNet-50 needs some 100
     ONEDNN_MAX_WEIGHTS = 256, // ResNet-50 needs some 60
-    ONEDNN_MAX_ARGS = 8,
+    ONEDNN_MAX_ARGS = 9,
 };
 
 // A plan's name: what it does and for which descriptor. Compared by bytes: clear it first.

@@ -13,6 +13,9 @@ typedef const_dnnl_memory_desc_t onednn_desc;
 typedef const dnnl_memory_desc_t *onednn_desc;
 #endif
 
+// The backward pass of a norm wants to be given beta too, though it reads it not.
+enum { ONEDNN_VERSION_DX_TAKES_BETA = DNNL_VERSION_MAJOR < 3 };
+
 // A tensor as we describe it; n_dims 0: absent. Dimensions in oneDNN's order: N, C, H, W and
 // O, I, H, W whatever the tag; dnnl_format_tag_any lets the primitive choose.
 struct onednn_layout {
