@@ -127,6 +127,28 @@ TEST(saturated_scores_keep_the_order_of_logits_within_a_level)
     EXPECT(found.anchor[0] == 1 && found.anchor[1] == 2 && found.anchor[2] == 0);
 }
 
+TEST(equal_scores_of_two_levels_go_to_the_lower_level_and_levels_do_not_suppress_each_other)
+{
+    const struct grid grids[2] = {{1, 1, 2, 20, 20}, {1, 1, 2, 20, 20}};
+    const int32_t zero = 0;
+    const float size[1][2] = {{100, 100}}, cell[2][4] = {{0, 0, 10, 10}, {0, 0, 10, 10}};
+    const float low[2] = {2, 60}, high[2] = {2, 50}, none[8] = {0}; // 60 and 50: both score 1
+    const float *logits[2] = {low, high}, *deltas[2] = {none, none};
+    struct pyramid p = {.n_images = 1,
+                        .n_groups = 1,
+                        .n_levels = 2,
+                        .n_anchors = 1,
+                        .grids = grids,
+                        .group = &zero,
+                        .slot = &zero,
+                        .size = size,
+                        .cell_anchors = cell};
+    propose(1, &p, plain, logits, deltas, &found);
+    EXPECT_EQ(found.count[0], 4);
+    EXPECT(found.anchor[0] == 1 && found.anchor[1] == 3); // boxes alike
+    EXPECT(found.anchor[2] == 0 && found.anchor[3] == 2);
+}
+
 TEST(torchvision_proposes_alike_whatever_the_threads)
 {
     static struct result one, three;

@@ -22,6 +22,7 @@ TEST(largest_first_and_ties_by_lower_index)
     const float x[] = {1, 5, -2, 5, 0, 5};
     expect_top(x, 6, 4, (const int32_t[]){1, 3, 5, 0}, 4);
     expect_top(x, 6, 2, (const int32_t[]){1, 3}, 2); // a tie cut in two
+    expect_top((const float[]){5, 5, 5, 7}, 4, 2, (const int32_t[]){3, 0}, 2);
 }
 
 TEST(more_wanted_than_there_are)
