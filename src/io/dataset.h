@@ -63,5 +63,8 @@ struct record_image {
 // Record k of shard s; thread-safe (pread). CRC checked; errors name shard, offset and image.
 MUST_USE status dataset_read(const struct dataset *d, int s, uint64_t k, struct record_image *out);
 void record_image_fini(struct record_image *r);
+// torchvision's rule for training images, "drop_empty": some box, crowds included, has both sides >
+// 1 px.
+bool record_image_is_usable(const struct annotation *annotations, size_t n);
 
 #endif

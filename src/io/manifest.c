@@ -61,6 +61,20 @@ status manifest_set_categories(struct manifest *m, const struct category *from, 
     return OK;
 }
 
+void manifest_count(struct manifest_counts *counts, const struct record_image *image)
+{
+    counts->images++;
+    counts->usable += record_image_is_usable(image->annotations, (size_t)image->n_annotations);
+    counts->annotations += (uint64_t)image->n_annotations;
+    for (int i = 0; i < image->n_annotations; i++) {
+        const struct annotation *a = &image->annotations[i];
+        counts->crowds += a->is_crowd;
+        counts->empty_boxes += a->w <= 0 || a->h <= 0;
+        counts->boxes_past_edge +=
+            a->x < 0 || a->y < 0 || a->x + a->w > image->w || a->y + a->h > image->h;
+    }
+}
+
 // Everything as text, of which the checksum is taken.
 static void print_all(const struct manifest *m, FILE *to)
 {

@@ -38,6 +38,8 @@ MUST_USE status manifest_add_shard(struct manifest *m, const char *file,
                                    struct manifest_shard **out);
 // Copies the categories, in ascending labels.
 MUST_USE status manifest_set_categories(struct manifest *m, const struct category *from, int n);
+// Adds an image of original size h x w to the counts.
+void manifest_count(struct manifest_counts *counts, const struct record_image *image);
 // 64 bits over everything in it.
 MUST_USE status manifest_checksum(const struct manifest *m, uint64_t *out);
 // Both atomic. path is the file itself, DIR/NAME.json.
