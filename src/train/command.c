@@ -11,6 +11,7 @@
 static const struct command commands[] = {
     {"pack", "turns annotations and images into record files", command_pack},
     {"score", "COCO metrics of a results file", command_score},
+    {"verify", "checks every checksum and every JPEG of a data set", command_verify},
 };
 
 static void print_commands(FILE *to, const char *of, const struct command *table, size_t n)
