@@ -77,9 +77,9 @@ comm core|comm
 model core|tensor|model
 LIST
 (cd "$stripped" && grep -nHE '#include ".*_internal\.h"' "${all[@]}" /dev/null) |
-  awk -F'[:"]' '{ home = $4; sub("/[^/]*$", "", home); from = $1; sub(/^(src|tests)\//, "", from)
+  awk -F'[:"]' '{ home = $4; sub("/.*", "", home); from = $1; sub(/^(src|tests)\//, "", from)
                   if (index(from, home "/") != 1) print }' |
-  because "an internal header of another folder"
+  because "an internal header of another room"
 
 # --- names: what x.c exports begins with x, or with a type that its header declares ---
 # The first word of a file's name is enough (config_yaml.c: config_...); op_ in tensor/ops, cpu_ in

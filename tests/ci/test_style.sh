@@ -57,7 +57,7 @@ expect src/core/calls.c:8 'stdout belongs to the subcommands'
 expect src/model/plan.c:1 'a plan belongs in an issue'
 expect src/model/plan.c:3 'sums are taken in a fixed order'
 expect src/model/plan.c:4 'src/model may include core|tensor|model only'
-expect src/model/plan.c:6 'an internal header of another folder'
+expect src/model/plan.c:6 'an internal header of another room'
 for line in 1 3 4 5 6 7; do expect "src/io/foreign.c:$line" 'a foreign library outside its room'; done
 expect src/io/foreign.c:2 'src/io may include core|io only'
 for line in 1 2 3; do expect "src/train/image.c:$line" 'a foreign library outside its room'; done
