@@ -137,6 +137,7 @@ static status record_evaluation(struct trainer *t, const struct validation *v)
     int64_t best_step;
     double best_ap = -1;
     bool any = metrics_best(t->metrics, &best_step, &best_ap);
+    if (t->last_ap < 0) coco_eval_warn(e); // once is enough
     t->last_ap = e->stats[0];
     t->last_ap50 = e->stats[1];
     log_info("step %" PRId64 ": AP %.4f, AP50 %.4f, AP75 %.4f on %" PRId64 " of %" PRId64

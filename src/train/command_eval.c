@@ -1,0 +1,122 @@
+// shoal eval CONFIG --weights F [key=value ...] [--results OUT.json] [--json OUT]
+#include <stdio.h>
+
+#include "core/log.h"
+#include "core/mem.h"
+#include "train/coco_eval.h"
+#include "train/command.h"
+#include "train/command_line.h"
+#include "train/command_run.h"
+#include "train/validate.h"
+#include "train/weights.h"
+
+struct request {
+    const char *weights, *results, *json;
+    int n_words;
+    char **words;
+};
+
+// Weights that name their categories must agree with the data's.
+static status check_labels(const char *weights, const struct label_set *labels, const char *data)
+{
+    struct weights_info info;
+    TRY(weights_read_info(weights, &info));
+    status st = OK;
+    if (info.labels.n > 0) st = label_set_same(&info.labels, weights, labels, data);
+    weights_info_fini(&info);
+    return st;
+}
+
+static status load(struct replica *r, const char *weights, const struct label_set *labels,
+                   const char *data)
+{
+    TRY(check_labels(weights, labels, data));
+    return weights_load(detector_params(r->model), weights, WEIGHTS_MODE_EXACT);
+}
+
+static status report(const struct request *q, const struct validation *v)
+{
+    printf("%lld of %lld images evaluated in %.1f s\n", (long long)v->n_images,
+           (long long)v->n_expected, v->seconds);
+    coco_eval_warn(v->metrics);
+    coco_eval_print_stats(v->metrics, stdout);
+    coco_eval_print_categories(v->metrics, stdout);
+    return q->json != NULL ? coco_eval_write_json(v->metrics, q->json) : OK;
+}
+
+static status evaluate(const struct request *q, const struct config *c, struct comm *comm,
+                       const struct dataset *d, const struct label_set *labels, struct replica *r)
+{
+    struct validation v;
+    status st = OK;
+    if (comm_rank(comm) == 0) st = load(r, q->weights, labels, c->data.val);
+    TRY(comm_all_ok(comm, st));
+    TRY(replica_broadcast(r, comm));
+    TRY(detector_refresh(r->model));
+    TRY(validate_run(r, comm, c, d, labels, q->results, &v));
+    if (comm_rank(comm) == 0) st = report(q, &v);
+    validation_fini(&v);
+    return st;
+}
+
+static status body(void *context, const struct config *c, struct comm *comm, bool *failed_together)
+{
+    (void)failed_together;
+    struct dataset *d = NULL;
+    struct label_set labels = {0};
+    struct replica *r = NULL;
+    status st = OK;
+    TRY_GOTO(st, dataset_open(c->data.val, &d), out);
+    TRY_GOTO(st, label_set_from_dataset(d, &labels), out);
+    TRY_GOTO(st, replica_create(c, label_set_n_outputs(&labels), comm, &r), out);
+    TRY_GOTO(st, evaluate(context, c, comm, d, &labels, r), out);
+out:
+    replica_destroy(r);
+    label_set_fini(&labels);
+    dataset_close(d);
+    return st;
+}
+
+static status run(struct request *q)
+{
+    struct config *c = NULL;
+    TRY(mem_alloc(&c, 1));
+    status st = config_load(q->words[0], q->n_words - 1, q->words + 1, c);
+    if (st == OK) st = command_run(c, body, q);
+    mem_free(c);
+    return st;
+}
+
+status command_eval(int argc, char **argv)
+{
+    struct request q = {0};
+    const struct command_line_option options[] = {
+        {.name = "weights",
+         .kind = COMMAND_LINE_TEXT,
+         .value = &q.weights,
+         .argument = "F",
+         .help = "safetensors under torchvision's names: a checkpoint's model.safetensors or other",
+         .is_required = true},
+        {.name = "results",
+         .kind = COMMAND_LINE_TEXT,
+         .value = &q.results,
+         .argument = "OUT.json",
+         .help = "write the detections as COCO results"},
+        {.name = "json",
+         .kind = COMMAND_LINE_TEXT,
+         .value = &q.json,
+         .argument = "OUT",
+         .help = "write the metrics"},
+    };
+    const struct command_line line = {
+        .usage = "shoal eval CONFIG --weights F [key=value ...] [--results OUT.json] [--json OUT]",
+        .about = "Detects on data.val, on one rank or on many, and prints the COCO metrics.",
+        .options = options,
+        .n_options = COUNT(options),
+        .min_words = 1,
+        .max_words = -1,
+    };
+    bool is_help;
+    TRY(command_line_parse(&line, argc, argv, &q.n_words, &q.words, &is_help));
+    return is_help ? OK : run(&q);
+}
