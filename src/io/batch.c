@@ -5,15 +5,15 @@
 // A batch remembers where its pixels came from: it may outlive its loader.
 struct pooled_batch {
     struct batch batch; // first
-    struct pool *pool;
+    struct recycler *pool;
 };
 
-status batch_create(struct pool *pool, int n, struct batch **out)
+status batch_create(struct recycler *pool, int n, struct batch **out)
 {
     struct pooled_batch *b = NULL;
     status st = OK;
     TRY(mem_zalloc(&b, 1));
-    pool_acquire(pool);
+    recycler_acquire(pool);
     b->pool = pool;
     TRY_GOTO(st, mem_zalloc(&b->batch.images, (size_t)n), out);
     b->batch.n_images = n;
@@ -29,7 +29,7 @@ void batch_destroy(struct batch *batch)
 {
     if (batch == NULL) return;
     struct pooled_batch *b = (struct pooled_batch *)batch;
-    for (int i = 0; i < batch->n_groups; i++) pool_give(b->pool, batch->groups[i].pixels);
+    for (int i = 0; i < batch->n_groups; i++) recycler_give(b->pool, batch->groups[i].pixels);
     for (int i = 0; i < batch->n_images; i++) {
         mem_free(batch->images[i].annotations);
         mem_free(batch->images[i].labels);
@@ -38,6 +38,6 @@ void batch_destroy(struct batch *batch)
     }
     mem_free(batch->groups);
     mem_free(batch->images);
-    pool_release(b->pool);
+    recycler_release(b->pool);
     mem_free(b);
 }

@@ -218,7 +218,7 @@ static status make_slots(struct loader *l)
         TRY(mem_zalloc(&l->slots[i].positions, (size_t)p->micro_batch));
     }
     // A batch being used beside those in the ring, with two canvases each as a rule.
-    return pool_create(2 * (n + 1), &l->setup.pool);
+    return recycler_create(2 * (n + 1), &l->setup.pool);
 }
 
 static status fill(struct loader *l, const struct loader_params *p)
@@ -265,7 +265,7 @@ void loader_destroy(struct loader *l)
     }
     mem_free(l->threads);
     mem_free(l->slots);
-    pool_release(l->setup.pool);
+    recycler_release(l->setup.pool);
     order_destroy(l->order);
     pthread_cond_destroy(&l->done);
     pthread_cond_destroy(&l->work);

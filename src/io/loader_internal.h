@@ -5,7 +5,7 @@
 
 #include "io/loader.h"
 #include "io/order.h"
-#include "io/pool.h"
+#include "io/recycler.h"
 #include "io/transform.h"
 
 // What all jobs read and none changes.
@@ -13,7 +13,7 @@ struct loader_setup {
     struct loader_params params;
     struct config_input input; // params.input points here
     struct transform transform;
-    struct pool *pool; // of pixels
+    struct recycler *pool; // of pixels
 };
 
 struct loader_item {
@@ -42,7 +42,7 @@ struct loader_job {
 };
 
 // n empty images and room for n groups; shares the pool.
-MUST_USE status batch_create(struct pool *pool, int n, struct batch **out);
+MUST_USE status batch_create(struct recycler *pool, int n, struct batch **out);
 
 // Reads the records at the items' places, lays out the batch and takes its memory. Fills all of the
 // batch but the pixels.

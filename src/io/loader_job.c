@@ -104,7 +104,7 @@ status loader_job_plan(const struct loader_setup *setup, struct loader_job *job)
         struct batch_group *group = &batch->groups[g];
         size_t bytes;
         TRY(mem_size(pixels_of(group) * sizeof(float), (size_t)group->n, &bytes));
-        TRY(pool_take(setup->pool, bytes, &group->pixels));
+        TRY(recycler_take(setup->pool, bytes, &group->pixels));
     }
     return OK;
 }

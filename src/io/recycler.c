@@ -1,5 +1,5 @@
 // A pool of buffers. Each buffer carries its size in front, a cache line away from its data.
-#include "io/pool.h"
+#include "io/recycler.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -12,15 +12,15 @@ struct front {
     size_t bytes; // behind the front
 };
 
-struct pool {
+struct recycler {
     pthread_mutex_t lock;
     int n_shares, n, capacity;
     struct front **kept; // n, oldest first
 };
 
-status pool_create(int n_kept, struct pool **out)
+status recycler_create(int n_kept, struct recycler **out)
 {
-    struct pool *pool = NULL;
+    struct recycler *pool = NULL;
     TRY(mem_zalloc(&pool, 1));
     status st = mem_alloc(&pool->kept, (size_t)n_kept);
     if (st != OK) {
@@ -34,14 +34,14 @@ status pool_create(int n_kept, struct pool **out)
     return OK;
 }
 
-void pool_acquire(struct pool *pool)
+void recycler_acquire(struct recycler *pool)
 {
     pthread_mutex_lock(&pool->lock);
     pool->n_shares++;
     pthread_mutex_unlock(&pool->lock);
 }
 
-void pool_release(struct pool *pool)
+void recycler_release(struct recycler *pool)
 {
     if (pool == NULL) return;
     pthread_mutex_lock(&pool->lock);
@@ -54,7 +54,7 @@ void pool_release(struct pool *pool)
     mem_free(pool);
 }
 
-static struct front *remove_at(struct pool *pool, int i)
+static struct front *remove_at(struct recycler *pool, int i)
 {
     struct front *front = pool->kept[i];
     pool->n--;
@@ -63,7 +63,7 @@ static struct front *remove_at(struct pool *pool, int i)
 }
 
 // The smallest that is large enough.
-static struct front *find(struct pool *pool, size_t bytes)
+static struct front *find(struct recycler *pool, size_t bytes)
 {
     int best = -1;
     for (int i = 0; i < pool->n; i++) {
@@ -73,7 +73,7 @@ static struct front *find(struct pool *pool, size_t bytes)
     return best < 0 ? NULL : remove_at(pool, best);
 }
 
-status pool_take(struct pool *pool, size_t bytes, void *out)
+status recycler_take(struct recycler *pool, size_t bytes, void *out)
 {
     pthread_mutex_lock(&pool->lock);
     struct front *front = find(pool, bytes);
@@ -89,7 +89,7 @@ status pool_take(struct pool *pool, size_t bytes, void *out)
     return OK;
 }
 
-void pool_give(struct pool *pool, void *p)
+void recycler_give(struct recycler *pool, void *p)
 {
     if (p == NULL) return;
     struct front *front = (struct front *)(void *)((unsigned char *)p - FRONT_BYTES), *old = NULL;
