@@ -18,19 +18,18 @@ struct cell {
 // The cell of an image's anchor: anchors are numbered level by level, row, column, anchor.
 static struct cell find_cell(const struct pyramid *p, int32_t image, int32_t anchor)
 {
-    struct cell c = {.slot = p->slot[image]};
-    int64_t at = anchor;
-    for (int32_t level = 0; level < p->n_levels; level++) {
-        c.map = p->group[image] * p->n_levels + level;
+    struct cell c = {.map = p->group[image] * p->n_levels, .slot = p->slot[image]};
+    int64_t at = anchor / p->n_anchors;
+    int32_t level = 0;
+    for (; level < p->n_levels; level++, c.map++) {
         c.grid = &p->grids[c.map];
-        int64_t n = (int64_t)c.grid->h * c.grid->w * p->n_anchors;
+        int64_t n = (int64_t)c.grid->h * c.grid->w;
         if (at < n) break;
         at -= n;
     }
-    at /= p->n_anchors;
+    ASSERT(anchor >= 0 && level < p->n_levels); // there is such an anchor
     c.y = (int32_t)(at / c.grid->w);
     c.x = (int32_t)(at % c.grid->w);
-    ASSERT(c.y < c.grid->h);
     return c;
 }
 

@@ -23,6 +23,11 @@ struct cut {
     int64_t n;    // chunks of an image
 };
 
+static int64_t elements(const struct norm_desc *d)
+{
+    return (int64_t)d->n * d->hw * d->c;
+}
+
 static struct cut cut_positions(const struct norm_desc *d)
 {
     int64_t rows = CHUNKS_SIZE / d->c + 1, least = (d->hw + MAX_CHUNKS - 1) / MAX_CHUNKS;
@@ -30,35 +35,34 @@ static struct cut cut_positions(const struct norm_desc *d)
     return (struct cut){.rows = rows, .n = (d->hw + rows - 1) / rows};
 }
 
-// sum[c] = sum of a, product[c] = sum of a * b over the rows, for `width` channels from c0.
+// sums (2, channels): the sum of a and of a * b over the rows, for `width` channels from c0.
 static ALWAYS_INLINE void tile_sums(bool bf16, int64_t rows, int64_t channels, int64_t c0,
-                                    int width, const void *a, const void *b, double *sum,
-                                    double *product)
+                                    int width, const void *a, const void *b, double *sums)
 {
-    double s[TILE] = {0}, p[TILE] = {0};
+    double sum[TILE] = {0}, product[TILE] = {0};
     for (int64_t r = 0; r < rows; r++) {
         for (int j = 0; j < width; j++) {
             double x = (double)bf16_or_float(bf16, a, r * channels + c0 + j);
-            s[j] += x;
-            p[j] += x * (double)bf16_or_float(bf16, b, r * channels + c0 + j);
+            sum[j] += x;
+            product[j] += x * (double)bf16_or_float(bf16, b, r * channels + c0 + j);
         }
     }
-    memcpy(sum + c0, s, (size_t)width * sizeof *s);
-    memcpy(product + c0, p, (size_t)width * sizeof *p);
+    memcpy(sums + c0, sum, (size_t)width * sizeof *sum);
+    memcpy(sums + channels + c0, product, (size_t)width * sizeof *product);
 }
 
 static SIMD_CLONES void chunk_sums(enum dtype t, int64_t rows, int64_t channels, const void *a,
-                                   const void *b, double *sum, double *product)
+                                   const void *b, double *sums)
 {
     int64_t c = 0;
     for (; c + TILE <= channels; c += TILE) {
         if (t == DTYPE_BF16)
-            tile_sums(true, rows, channels, c, TILE, a, b, sum, product);
+            tile_sums(true, rows, channels, c, TILE, a, b, sums);
         else
-            tile_sums(false, rows, channels, c, TILE, a, b, sum, product);
+            tile_sums(false, rows, channels, c, TILE, a, b, sums);
     }
     if (c < channels)
-        tile_sums(t == DTYPE_BF16, rows, channels, c, (int)(channels - c), a, b, sum, product);
+        tile_sums(t == DTYPE_BF16, rows, channels, c, (int)(channels - c), a, b, sums);
 }
 
 // sums (N, 2, C): per image and channel the sum of a and of a * b. Borrows room (N, chunks, 2, C).
@@ -67,47 +71,51 @@ static void channel_sums(struct stream *s, const struct norm_desc *d, struct cut
 {
     enum dtype t = (enum dtype)d->dtype;
     int64_t c = d->c;
-#pragma omp parallel for num_threads(chunks_threads(s, d->n *c * d->hw)) schedule(static)
+#pragma omp parallel for num_threads(chunks_threads(s, elements(d))) schedule(static)
     for (int64_t i = 0; i < d->n * cut.n; i++) {
         int64_t row = i % cut.n * cut.rows;
         int64_t rows = d->hw - row < cut.rows ? d->hw - row : cut.rows;
         int64_t at = (i / cut.n * d->hw + row) * c;
-        chunk_sums(t, rows, c, chunks_at(t, a, at), chunks_at(t, b, at), room + 2 * i * c,
-                   room + (2 * i + 1) * c);
+        chunk_sums(t, rows, c, chunks_at(t, a, at), chunks_at(t, b, at), room + 2 * i * c);
     }
-    memset(sums, 0, (size_t)(d->n * 2 * c) * sizeof *sums);
+    memset(sums, 0, (size_t)d->n * 2 * (size_t)c * sizeof *sums);
     for (int64_t i = 0; i < d->n * cut.n; i++)
         for (int64_t j = 0; j < 2 * c; j++) sums[i / cut.n * 2 * c + j] += room[2 * i * c + j];
 }
 
-// y = relu(scale * x + shift + residual), the coefficients per channel.
-static ALWAYS_INLINE void forward_body(bool bf16, bool add, bool relu, int64_t rows, int64_t c,
+// What a pass multiplies and adds per channel.
+struct coefficients {
+    const float *a, *b, *c;
+};
+
+// y = relu(a * x + b + residual).
+static ALWAYS_INLINE void forward_body(bool bf16, bool add, const struct norm_desc *d, int64_t rows,
                                        const void *restrict x, const void *restrict residual,
-                                       const float *restrict scale, const float *restrict shift,
-                                       void *restrict y)
+                                       const struct coefficients *k, void *restrict y)
 {
+    const int64_t channels = d->c;
+    const bool relu = d->relu != 0;
+    const float *restrict scale = k->a, *restrict shift = k->b;
     for (int64_t r = 0; r < rows; r++) {
-        for (int64_t j = 0; j < c; j++) {
-            float value = bf16_or_float(bf16, x, r * c + j) * scale[j] + shift[j];
-            if (add) value += bf16_or_float(bf16, residual, r * c + j);
-            bf16_or_float_set(bf16, y, r * c + j, relu && value < 0 ? 0 : value);
+        for (int64_t j = 0; j < channels; j++) {
+            float value = bf16_or_float(bf16, x, r * channels + j) * scale[j] + shift[j];
+            if (add) value += bf16_or_float(bf16, residual, r * channels + j);
+            bf16_or_float_set(bf16, y, r * channels + j, relu && value < 0 ? 0 : value);
         }
     }
 }
 
 static SIMD_CLONES void forward_chunk(const struct norm_desc *d, int64_t rows, const void *x,
-                                      const void *residual, const float *scale, const float *shift,
-                                      void *y)
+                                      const void *residual, const struct coefficients *k, void *y)
 {
-    bool relu = d->relu != 0;
     if (d->dtype == DTYPE_BF16 && d->residual)
-        forward_body(true, true, relu, rows, d->c, x, residual, scale, shift, y);
+        forward_body(true, true, d, rows, x, residual, k, y);
     else if (d->dtype == DTYPE_BF16)
-        forward_body(true, false, relu, rows, d->c, x, NULL, scale, shift, y);
+        forward_body(true, false, d, rows, x, NULL, k, y);
     else if (d->residual)
-        forward_body(false, true, relu, rows, d->c, x, residual, scale, shift, y);
+        forward_body(false, true, d, rows, x, residual, k, y);
     else
-        forward_body(false, false, relu, rows, d->c, x, NULL, scale, shift, y);
+        forward_body(false, false, d, rows, x, NULL, k, y);
 }
 
 // From the sums: the statistics (N, G) and the coefficients scale, shift (N, C).
@@ -171,51 +179,51 @@ status cpu_group_norm(struct stream *s, const struct norm_desc *d, const void *x
     enum dtype t = (enum dtype)d->dtype;
     TRY_GOTO(st, room_make(d, cut, &room), out);
     channel_sums(s, d, cut, x, x, room.chunks, room.sums);
-    const float *scale = room.coefficient[0], *shift = room.coefficient[1];
     forward_coefficients(d, room.sums, gamma, beta, mean, rstd, room.coefficient[0],
                          room.coefficient[1]);
-#pragma omp parallel for num_threads(chunks_threads(s, (int64_t)d->n * d->c * d->hw))              \
-    schedule(static)
+#pragma omp parallel for num_threads(chunks_threads(s, elements(d))) schedule(static)
     for (int64_t i = 0; i < d->n * cut.n; i++) {
-        int64_t image = i / cut.n, row = i % cut.n * cut.rows;
+        int64_t of = i / cut.n * d->c, row = i % cut.n * cut.rows;
         int64_t rows = d->hw - row < cut.rows ? d->hw - row : cut.rows;
-        int64_t at = (image * d->hw + row) * d->c;
+        int64_t at = of * d->hw + row * d->c;
+        struct coefficients k = {room.coefficient[0] + of, room.coefficient[1] + of, NULL};
         forward_chunk(d, rows, chunks_at(t, x, at), d->residual ? chunks_at(t, residual, at) : NULL,
-                      scale + image * d->c, shift + image * d->c, chunks_at_mut(t, y, at));
+                      &k, chunks_at_mut(t, y, at));
     }
 out:
     room_free(&room);
     return st;
 }
 
-// dx (+)= k_dy * dy + k_x * x + k, the coefficients per channel.
-static ALWAYS_INLINE void backward_body(bool bf16, bool accumulate, int64_t rows, int64_t c,
+// dx (+)= a * dy + b * x + c.
+static ALWAYS_INLINE void backward_body(bool bf16, bool accumulate, int64_t rows, int64_t channels,
                                         const void *restrict x, const void *restrict dy,
-                                        const float *restrict k_dy, const float *restrict k_x,
-                                        const float *restrict k, void *restrict dx)
+                                        const struct coefficients *k, void *restrict dx)
 {
+    const float *restrict a = k->a, *restrict b = k->b, *restrict c = k->c;
     for (int64_t r = 0; r < rows; r++) {
-        for (int64_t j = 0; j < c; j++) {
-            float value = bf16_or_float(bf16, dy, r * c + j) * k_dy[j] +
-                          bf16_or_float(bf16, x, r * c + j) * k_x[j] + k[j];
-            if (accumulate) value += bf16_or_float(bf16, dx, r * c + j);
-            bf16_or_float_set(bf16, dx, r * c + j, value);
+        for (int64_t j = 0; j < channels; j++) {
+            int64_t at = r * channels + j;
+            float value =
+                bf16_or_float(bf16, dy, at) * a[j] + bf16_or_float(bf16, x, at) * b[j] + c[j];
+            if (accumulate) value += bf16_or_float(bf16, dx, at);
+            bf16_or_float_set(bf16, dx, at, value);
         }
     }
 }
 
-static SIMD_CLONES void backward_chunk(enum dtype t, bool accumulate, int64_t rows, int64_t c,
-                                       const void *x, const void *dy, const float *k_dy,
-                                       const float *k_x, const float *k, void *dx)
+static SIMD_CLONES void backward_chunk(enum dtype t, bool accumulate, int64_t rows,
+                                       int64_t channels, const void *x, const void *dy,
+                                       const struct coefficients *k, void *dx)
 {
     if (t == DTYPE_BF16 && accumulate)
-        backward_body(true, true, rows, c, x, dy, k_dy, k_x, k, dx);
+        backward_body(true, true, rows, channels, x, dy, k, dx);
     else if (t == DTYPE_BF16)
-        backward_body(true, false, rows, c, x, dy, k_dy, k_x, k, dx);
+        backward_body(true, false, rows, channels, x, dy, k, dx);
     else if (accumulate)
-        backward_body(false, true, rows, c, x, dy, k_dy, k_x, k, dx);
+        backward_body(false, true, rows, channels, x, dy, k, dx);
     else
-        backward_body(false, false, rows, c, x, dy, k_dy, k_x, k, dx);
+        backward_body(false, false, rows, channels, x, dy, k, dx);
 }
 
 // With xhat = (x - mean) * rstd and g = gamma * dy, over a group of M = D * P elements,
@@ -274,15 +282,15 @@ status cpu_group_norm_dx(struct stream *s, const struct norm_desc *d, const void
     channel_sums(s, d, cut, dy, x, room.chunks, room.sums);
     parameter_gradients(d, room.sums, mean, rstd, dgamma, dbeta);
     backward_coefficients(d, room.sums, gamma, mean, rstd, room.coefficient);
-    float *const *k = room.coefficient;
-#pragma omp parallel for num_threads(chunks_threads(s, (int64_t)d->n * d->c * d->hw))              \
-    schedule(static)
+#pragma omp parallel for num_threads(chunks_threads(s, elements(d))) schedule(static)
     for (int64_t i = 0; i < d->n * cut.n; i++) {
         int64_t of = i / cut.n * d->c, row = i % cut.n * cut.rows;
         int64_t rows = d->hw - row < cut.rows ? d->hw - row : cut.rows;
         int64_t at = of * d->hw + row * d->c;
-        backward_chunk(t, accumulate, rows, d->c, chunks_at(t, x, at), chunks_at(t, dy, at),
-                       k[0] + of, k[1] + of, k[2] + of, chunks_at_mut(t, dx, at));
+        struct coefficients k = {room.coefficient[0] + of, room.coefficient[1] + of,
+                                 room.coefficient[2] + of};
+        backward_chunk(t, accumulate, rows, d->c, chunks_at(t, x, at), chunks_at(t, dy, at), &k,
+                       chunks_at_mut(t, dx, at));
     }
 out:
     room_free(&room);

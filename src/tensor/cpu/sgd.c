@@ -26,7 +26,7 @@ static ALWAYS_INLINE void plain_body(const struct sgd_params *q, int64_t n, floa
 static SIMD_CLONES void chunk(const struct sgd_params *q, int64_t n, float *restrict w,
                               const float *restrict g, float *restrict momentum)
 {
-    if (q->momentum == 0)
+    if (momentum == NULL)
         plain_body(q, n, w, g);
     else if (q->nesterov)
         q->first ? body(q, true, true, n, w, g, momentum) : body(q, false, true, n, w, g, momentum);
@@ -40,6 +40,6 @@ status cpu_sgd(struct stream *s, const struct sgd_params *q, int64_t n, float *w
 {
 #pragma omp parallel for num_threads(chunks_threads(s, n)) schedule(static)
     for (int64_t i = 0; i < n; i += CHUNKS_SIZE)
-        chunk(q, chunks_length(n, i), w + i, g + i, momentum != NULL ? momentum + i : NULL);
+        chunk(q, chunks_length(n, i), w + i, g + i, q->momentum != 0 ? momentum + i : NULL);
     return OK;
 }

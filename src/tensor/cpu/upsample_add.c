@@ -53,24 +53,32 @@ status cpu_upsample_add(struct stream *s, const struct upsample_add_desc *d, con
 
 enum { BLOCK = 64 }; // channels summed at a time
 
-// One row of dtop: each cell is the sum over the cells of dy that read it, row by row in dy's rows
-// [row0, row1), which start at dy.
+// sum[0..n) = the sum of dy over cells [x0, x1) of n_rows rows, for n channels.
+static ALWAYS_INLINE void sum_cells(bool bf16, const struct upsample_add_desc *d, int32_t n_rows,
+                                    int32_t x0, int32_t x1, int n, const void *restrict dy,
+                                    float sum[BLOCK])
+{
+    for (int j = 0; j < n; j++) sum[j] = 0;
+    for (int32_t r = 0; r < n_rows; r++)
+        for (int32_t x = x0; x < x1; x++)
+            for (int j = 0; j < n; j++)
+                sum[j] += bf16_or_float(bf16, dy, ((int64_t)r * d->w + x) * d->c + j);
+}
+
+// One row of dtop: each cell is the sum over the cells of dy that read it, row by row in the n_rows
+// rows that start at dy.
 static ALWAYS_INLINE void dtop_row_body(bool bf16, const struct upsample_add_desc *d,
                                         int32_t n_rows, const void *restrict dy, bool accumulate,
                                         void *restrict dtop)
 {
-    int32_t x0 = 0, x1 = 0;
-    for (int32_t x = 0; x < d->w_top; x++, x0 = x1) {
+    const enum dtype t = bf16 ? DTYPE_BF16 : DTYPE_F32;
+    float sum[BLOCK];
+    for (int32_t x = 0, x0 = 0, x1 = 0; x < d->w_top; x++, x0 = x1) {
         while (x1 < d->w && source(x1, d->w_top, d->w) <= x) x1++;
         for (int32_t c = 0; c < d->c; c += BLOCK) {
             int n = d->c - c < BLOCK ? d->c - c : BLOCK;
-            float sum[BLOCK] = {0};
-            for (int32_t r = 0; r < n_rows; r++)
-                for (int32_t from = x0; from < x1; from++)
-                    for (int j = 0; j < n; j++)
-                        sum[j] +=
-                            bf16_or_float(bf16, dy, ((int64_t)r * d->w + from) * d->c + c + j);
             int64_t at = (int64_t)x * d->c + c;
+            sum_cells(bf16, d, n_rows, x0, x1, n, chunks_at(t, dy, c), sum);
             for (int j = 0; j < n; j++)
                 bf16_or_float_set(bf16, dtop, at + j,
                                   accumulate ? bf16_or_float(bf16, dtop, at + j) + sum[j] : sum[j]);
@@ -93,7 +101,7 @@ status cpu_upsample_add_dtop(struct stream *s, const struct upsample_add_desc *d
     int64_t length = (int64_t)d->w * d->c, length_top = (int64_t)d->w_top * d->c;
     int64_t rows = (int64_t)d->n * d->h_top;
     enum dtype t = (enum dtype)d->dtype;
-#pragma omp parallel for num_threads(chunks_threads(s, d->n * d->h * length)) schedule(static)
+#pragma omp parallel for num_threads(chunks_threads(s, rows *length)) schedule(static)
     for (int64_t i = 0; i < rows; i++) {
         int32_t at = (int32_t)(i % d->h_top), row0 = 0, row1;
         while (row0 < d->h && source(row0, d->h_top, d->h) < at) row0++;
