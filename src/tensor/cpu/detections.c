@@ -171,6 +171,7 @@ static void merge_classes(const struct job *j, int32_t image)
     }
 }
 
+// NOLINTNEXTLINE(readability-function-size): the signature is the slot's
 status cpu_detections(struct stream *s, const struct pyramid *p, const struct detections_params *q,
                       int32_t rows, const float *rois, const int32_t *image, const float *logits,
                       const float *deltas, const float (*original)[2], struct detections *out)

@@ -3,7 +3,7 @@
 
 static const struct grid *grid_of(const struct pyramid *p, int32_t image, int32_t level)
 {
-    return &p->grids[p->group[image] * p->n_levels + level];
+    return &p->grids[(int64_t)p->group[image] * p->n_levels + level];
 }
 
 static int32_t anchors_on(const struct pyramid *p, const struct grid *g)
@@ -14,7 +14,7 @@ static int32_t anchors_on(const struct pyramid *p, const struct grid *g)
 struct grid_anchors_level grid_anchors_level(const struct pyramid *p, int32_t image, int32_t level)
 {
     struct grid_anchors_level out = {.grid = grid_of(p, image, level),
-                                     .cell = &p->cell_anchors[level * p->n_anchors]};
+                                     .cell = &p->cell_anchors[(int64_t)level * p->n_anchors]};
     for (int32_t l = 0; l < level; l++) out.first += anchors_on(p, grid_of(p, image, l));
     out.n = anchors_on(p, out.grid);
     return out;

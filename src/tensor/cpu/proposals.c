@@ -112,7 +112,7 @@ static void find_on_level(const struct job *j, int32_t list)
 // An image's lists lie one after the other, so a position from the first one's start names any.
 static void merge_levels(const struct job *j, int32_t image)
 {
-    const struct candidates *lists = &j->of[image * j->p->n_levels];
+    const struct candidates *lists = &j->of[(int64_t)image * j->p->n_levels];
     const struct candidates *all = &lists[0];
     int32_t n = 0;
     for (int32_t l = 0; l < j->p->n_levels; l++) {
