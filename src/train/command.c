@@ -12,6 +12,7 @@ static const struct command commands[] = {
     {"pack", "turns annotations and images into record files", command_pack},
     {"train", "trains a detector, on one rank or many", command_train},
     {"eval", "detects on a data set and scores it", command_eval},
+    {"detect", "detects objects in JPEG files and draws them", command_detect},
     {"score", "COCO metrics of a results file", command_score},
     {"verify", "checks every checksum and every JPEG of a data set", command_verify},
 };

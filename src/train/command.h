@@ -28,6 +28,7 @@ MUST_USE status command_inspect(int argc, char **argv);
 MUST_USE status command_verify(int argc, char **argv);
 MUST_USE status command_train(int argc, char **argv);
 MUST_USE status command_eval(int argc, char **argv);
+MUST_USE status command_detect(int argc, char **argv);
 MUST_USE status command_score(int argc, char **argv);
 
 #endif
