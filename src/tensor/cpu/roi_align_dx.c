@@ -198,7 +198,7 @@ status cpu_roi_align_dx(struct stream *s, const struct roi_align_desc *d, const 
                         const void *dy, const float *rois, const int32_t *image, void *const *dx)
 {
     TRY(roi_place_check(d));
-    const int threads = cpu_threads(s);
+    const int threads = chunks_threads(s, (int64_t)d->rois * d->pooled * d->pooled * d->c);
     struct job job = {.d = d, .p = p, .dy = dy, .rois = rois, .image = image, .dx = dx};
     status st = OK;
     TRY_GOTO(st, plan(&job, threads), out);
