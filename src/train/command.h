@@ -23,6 +23,7 @@ MUST_USE status command_dispatch(const char *of, const struct command *table, si
 
 // The subcommands, each in the file of its name.
 MUST_USE status command_pack(int argc, char **argv);
+MUST_USE status command_synth(int argc, char **argv); // of pack
 MUST_USE status command_index(int argc, char **argv);
 MUST_USE status command_inspect(int argc, char **argv);
 MUST_USE status command_verify(int argc, char **argv);

@@ -106,6 +106,7 @@ static status pack_coco_command(int argc, char **argv)
 
 static const struct command kinds[] = {
     {"coco", "from COCO instances JSON and a folder of JPEGs", pack_coco_command},
+    {"synth", "a detection data set of coloured shapes, made on the spot", command_synth},
 };
 
 status command_pack(int argc, char **argv)
