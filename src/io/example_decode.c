@@ -105,10 +105,10 @@ static status get_n_integers(const struct features *f, enum example_key key, siz
 
 static status copy_text(const ProtobufCBinaryData *from, enum example_key key, char **out)
 {
-    REQUIRE(memchr(from->data, '\0', from->len) == NULL, E_FORMAT, "%s holds a zero byte",
-            example_key_name(key));
+    REQUIRE(from->len == 0 || memchr(from->data, '\0', from->len) == NULL, E_FORMAT,
+            "%s holds a zero byte", example_key_name(key));
     TRY(mem_alloc(out, from->len + 1));
-    memcpy(*out, from->data, from->len);
+    if (from->len > 0) memcpy(*out, from->data, from->len);
     (*out)[from->len] = '\0';
     return OK;
 }

@@ -197,8 +197,8 @@ static void tell(const struct pack *k, int i)
 
 static status publish(struct pack *k)
 {
+    TRY(pack_publish(k->folder, k->to, k->parts, k->manifests, k->n_parts));
     for (int i = 0; i < k->n_parts; i++) {
-        TRY(pack_publish(k->folder, &k->parts[i], &k->manifests[i]));
         k->report->images += k->manifests[i].counts.images;
         tell(k, i);
     }

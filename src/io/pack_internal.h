@@ -60,9 +60,9 @@ MUST_USE status pack_write_part(const struct pack_job *job, const struct pack_pa
 
 // ---- pack_publish.c ----
 
-// Moves the part's files to their place, drops shards of an older data set of that name, writes the
-// manifest.
-MUST_USE status pack_publish(const char *folder, const struct pack_part *part,
-                             const struct manifest *manifest);
+// Moves the files of n parts from folder to their place, drops shards of older data sets of their
+// names; manifests come last. Where that fails none of the new files is left.
+MUST_USE status pack_publish(const char *folder, const char *to, const struct pack_part *parts,
+                             const struct manifest *manifests, int n);
 
 #endif
