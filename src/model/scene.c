@@ -14,9 +14,8 @@ static status build_grids(struct tape *t, const struct detector_batch *b, struct
     for (int i = 0; i < n; i++) {
         const struct shape *canvas = &b->pixels[i / FPN_LEVELS]->shape;
         const struct shape *map = &s->features[i]->shape;
-        grids[i] = (struct grid){.n = (int32_t)map->dim[0],
-                                 .h = (int32_t)map->dim[1],
-                                 .w = (int32_t)map->dim[2]};
+        grids[i] = (struct grid){
+            .n = (int32_t)map->dim[0], .h = (int32_t)map->dim[1], .w = (int32_t)map->dim[2]};
         TRY(anchors_set_strides((int)canvas->dim[1], (int)canvas->dim[2], &grids[i]));
     }
     s->pyramid.grids = grids;

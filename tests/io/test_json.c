@@ -233,8 +233,9 @@ TEST(bad_rows_are_refused)
     EXPECT_HAS(error_text(), "want an array for this key");
     EXPECT_STATUS(read_rows("{\"images\": [], \"images\": [], \"annotations\": []}", &s), E_FORMAT);
     EXPECT_STATUS(read_rows("{\"images\": [3], \"annotations\": []}", &s), E_FORMAT);
-    EXPECT_STATUS(read_rows("{\"images\": [], \"annotations\": [{\"bbox\": [], \"area\": 1e5}]}", &s),
-                  E_UNSUPPORTED);
+    EXPECT_STATUS(
+        read_rows("{\"images\": [], \"annotations\": [{\"bbox\": [], \"area\": 1e5}]}", &s),
+        E_UNSUPPORTED);
     EXPECT_STR(error_text(), "row's own");
     EXPECT_STATUS(read_rows("{\"images\": [],\n \"annotations\": [{\"area\": 01}]}", &s), E_FORMAT);
     EXPECT_HAS(error_text(), "rows.json:2: not JSON: a number is malformed");
