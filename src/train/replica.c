@@ -25,6 +25,9 @@ static status open_device(const struct config *c, const struct comm *comm, struc
             "train.device cuda: this build has no CUDA backend; use auto or cpu");
     REQUIRE(c->train.precision != CONFIG_PRECISION_TF32, E_UNSUPPORTED,
             "train.precision tf32 exists on GPUs only; use fp32 or bf16");
+    REQUIRE(c->train.devices_per_rank == 1, E_UNSUPPORTED,
+            "train.devices_per_rank %d: this build runs one device a rank; start more ranks",
+            c->train.devices_per_rank);
     enum dtype compute = c->train.precision == CONFIG_PRECISION_BF16 ? DTYPE_BF16 : DTYPE_F32;
     int threads = c->train.threads > 0 ? c->train.threads : fair_share(comm_local_size(comm));
     return device_open_cpu(threads, compute, out);
@@ -140,6 +143,31 @@ status replica_broadcast(struct replica *r, struct comm *comm)
     if (comm_size(comm) == 1) return OK;
     status st = broadcast_params(r, comm, &host);
     if (st == OK && r->optimizer != NULL) st = broadcast_optimizer(r, comm, &host);
+    mem_free(host);
+    return st;
+}
+
+static status average(const struct device *d, struct comm *comm, struct tensor *x, float *host)
+{
+    size_t n = (size_t)tensor_elements(x), bytes = n * sizeof *host;
+    TRY(d->ops->download(d->stream, host, x->data, bytes));
+    TRY(comm_sum_f32(comm, COMM_CHANNEL_CONTROL, host, n));
+    for (size_t i = 0; i < n; i++) host[i] /= (float)comm_size(comm);
+    TRY(d->ops->upload(d->stream, x->data, host, bytes));
+    return d->ops->wait(d->stream);
+}
+
+status replica_average_statistics(struct replica *r, struct comm *comm)
+{
+    struct params *params = detector_params(r->model);
+    float *host = NULL;
+    status st = OK;
+    for (int i = 0; i < params_n(params) && st == OK; i++) {
+        struct param *q = params_at(params, i);
+        if (q->kind != PARAM_KIND_BUFFER || comm_size(comm) == 1) continue;
+        st = mem_resize(&host, (size_t)tensor_elements(&q->value));
+        if (st == OK) st = average(r->device, comm, &q->value, host);
+    }
     mem_free(host);
     return st;
 }

@@ -28,6 +28,9 @@ void replica_destroy(struct replica *r);
 
 // Rank zero's parameters and optimizer state reach every rank. Collective; refresh afterwards.
 MUST_USE status replica_broadcast(struct replica *r, struct comm *comm);
+// Replaces running statistics (BN's) by their mean over ranks, so that all go on alike. Collective.
+MUST_USE status replica_average_statistics(struct replica *r, struct comm *comm);
+
 enum { REPLICA_IDS_BYTES = 512 };
 
 // Sums over this worker's images of one step.

@@ -182,9 +182,10 @@ static bool checkpoint_due(const struct trainer *t)
 // A checkpoint comes before the evaluation of its step.
 static status after_step(struct trainer *t)
 {
-    bool evaluating = evaluation_due(t);
-    status st = OK;
-    if (checkpoint_due(t) || evaluating) st = write_checkpoint(t);
+    bool evaluating = evaluation_due(t), writing = checkpoint_due(t) || evaluating;
+    if (writing && t->config->model.norm == CONFIG_NORM_BN)
+        TRY(replica_average_statistics(t->replica, t->comm));
+    status st = writing ? write_checkpoint(t) : OK;
     if (st != OK) log_warn("%s; training goes on", error_text());
     return evaluating ? evaluate(t) : OK;
 }
