@@ -25,4 +25,9 @@ struct example_gaps {
 MUST_USE status example_decode(const unsigned char *payload, size_t n, struct record_image *out,
                                struct example_gaps *gaps);
 
+// Calls visit with each annotation's label and image/object/class/text, where a payload has both.
+typedef status (*example_name_visit)(void *context, int64_t label, const char *text);
+MUST_USE status example_visit_names(const unsigned char *payload, size_t n,
+                                    example_name_visit visit, void *context);
+
 #endif

@@ -256,20 +256,62 @@ static status decode(const struct features *f, struct record_image *out, struct 
     return read_annotations(f, out, gaps);
 }
 
+static status unpack(const unsigned char *payload, size_t n, ProtobufCAllocator *allocator,
+                     Shoal__Example **out)
+{
+    bool *out_of_memory = allocator->allocator_data;
+    *out = shoal__example__unpack(allocator, n, payload);
+    if (*out == NULL && *out_of_memory) return E_NOMEM;
+    REQUIRE(*out != NULL, E_FORMAT, "not a tf.train.Example");
+    return OK;
+}
+
 status example_decode(const unsigned char *payload, size_t n, struct record_image *out,
                       struct example_gaps *gaps)
 {
     bool out_of_memory = false;
     ProtobufCAllocator allocator = {allocate, release, &out_of_memory};
     struct features features;
+    Shoal__Example *e;
     *out = (struct record_image){0};
     *gaps = (struct example_gaps){false, false};
-    Shoal__Example *e = shoal__example__unpack(&allocator, n, payload);
-    if (e == NULL && out_of_memory) return E_NOMEM;
-    REQUIRE(e != NULL, E_FORMAT, "not a tf.train.Example");
+    TRY(unpack(payload, n, &allocator, &e));
     find_features(e, &features);
     status st = decode(&features, out, gaps);
     shoal__example__free_unpacked(e, &allocator);
     if (st != OK) record_image_fini(out);
+    return st;
+}
+
+static status visit_names(const struct features *f, example_name_visit visit, void *context)
+{
+    const int64_t *label;
+    size_t n;
+    bool is_there;
+    TRY(get_integers(f, EXAMPLE_KEY_LABEL, &label, &n));
+    TRY(check_kind(f, EXAMPLE_KEY_TEXT, SHOAL__FEATURE__KIND_BYTES_LIST, &is_there));
+    if (!is_there || f->of[EXAMPLE_KEY_TEXT]->bytes_list->n_value != n) return OK;
+    for (size_t i = 0; i < n; i++) {
+        char *text = NULL;
+        status st =
+            copy_text(&f->of[EXAMPLE_KEY_TEXT]->bytes_list->value[i], EXAMPLE_KEY_TEXT, &text);
+        if (st == OK) st = visit(context, label[i], text);
+        mem_free(text);
+        if (st != OK) return st;
+    }
+    return OK;
+}
+
+status example_visit_names(const unsigned char *payload, size_t n, example_name_visit visit,
+                           void *context)
+{
+    bool out_of_memory = false;
+    ProtobufCAllocator allocator = {allocate, release, &out_of_memory};
+    struct features features;
+    Shoal__Example *e;
+    TRY(unpack(payload, n, &allocator, &e));
+    find_features(e, &features);
+    status st = visit_names(&features, visit, context);
+    shoal__example__free_unpacked(e, &allocator);
     return st;
 }

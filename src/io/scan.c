@@ -47,10 +47,9 @@ static status check_jpeg(const struct record_image *image, bool decode_pixels)
 
 static status check_frame(const struct scan *s, struct slot *slot)
 {
-    const unsigned char *payload;
-    size_t n;
-    TRY(record_check(slot->frame, (size_t)slot->record.bytes, &payload, &n));
-    TRY(example_decode(payload, n, &slot->image, &slot->record.gaps));
+    struct scan_record *r = &slot->record;
+    TRY(record_check(slot->frame, (size_t)r->bytes, &r->payload, &r->n));
+    TRY(example_decode(r->payload, r->n, &slot->image, &r->gaps));
     return check_jpeg(&slot->image, s->p->decode_pixels);
 }
 

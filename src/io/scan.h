@@ -13,6 +13,8 @@ struct scan_record {
     const struct error
         *error; // its words, "FILE: record N at byte B (image 7): ..."; NULL where OK
     const struct record_image *image; // where OK; jpeg checked
+    const unsigned char *payload;     // where OK: n bytes
+    size_t n;
     struct example_gaps gaps;
 };
 

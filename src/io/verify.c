@@ -142,11 +142,14 @@ static void compare_map(struct verify *v, const char *path, const struct categor
     const struct manifest *m = &v->manifest;
     if (n != m->n_categories)
         tell(v, "%s: %d items, the manifest has %d categories", path, n, m->n_categories);
-    for (int i = 0; i < n && n == m->n_categories; i++)
-        if (map[i].label != m->categories[i].label ||
-            strcmp(map[i].name, m->categories[i].name) != 0)
-            tell(v, "%s: item %d is %d \"%s\", the manifest's category %d \"%s\"", path, i,
-                 map[i].label, map[i].name, m->categories[i].label, m->categories[i].name);
+    for (int i = 0; i < m->n_categories; i++) {
+        const struct category *c = &m->categories[i], *found = NULL;
+        for (int k = 0; k < n && found == NULL; k++)
+            if (map[k].label == c->label) found = &map[k];
+        if (found == NULL || strcmp(found->name, c->name) != 0)
+            tell(v, "%s: label %d is %s%s, in the manifest %s", path, c->label,
+                 found == NULL ? "missing" : "", found == NULL ? "" : found->name, c->name);
+    }
 }
 
 // The label map beside the manifest, where there is one.

@@ -9,11 +9,13 @@
 #include "core/mem.h"
 
 static const struct command commands[] = {
+    {"index", "index and manifest for records that others wrote", command_index},
     {"pack", "turns annotations and images into record files", command_pack},
     {"train", "trains a detector, on one rank or many", command_train},
     {"eval", "detects on a data set and scores it", command_eval},
     {"detect", "detects objects in JPEG files and draws them", command_detect},
     {"score", "COCO metrics of a results file", command_score},
+    {"inspect", "what a data set holds: counts, sizes, colours, pictures", command_inspect},
     {"verify", "checks every checksum and every JPEG of a data set", command_verify},
 };
 
