@@ -27,7 +27,7 @@ static struct conv2d_desc desc(int32_t n, int32_t h, int32_t wide, int32_t c, in
 }
 
 // Windows 1, 3 and 7, strides 1 and 2, channels that fill no vector, paddings that no side needs.
-static struct conv2d_desc cases[18];
+static struct conv2d_desc cases[21];
 
 static size_t n_cases(void)
 {
@@ -50,6 +50,9 @@ static size_t n_cases(void)
     cases[n++] = desc(1, 9, 9, 4, 16, 7, 1, 3);
     cases[n++] = desc(3, 4, 4, 128, 64, 3, 1, 1);
     cases[n++] = desc(1, 5, 5, 1, 1, 3, 1, 1);
+    cases[n++] = desc(2, 3, 4, 16, 64, 3, 1, 1); // few cells and many channels: a matrix product
+    cases[n++] = desc(1, 5, 6, 7, 33, 3, 2, 1);
+    cases[n++] = desc(2, 3, 3, 3, 40, 7, 2, 3);
     return n;
 }
 
@@ -167,7 +170,7 @@ TEST(every_shape_adds_to_the_gradients_of_its_parameters)
 }
 
 // One shape of each implementation; where bf16 is emulated, all would take long.
-static const size_t bf16_cases[] = {1, 3, 6, 9, 13};
+static const size_t bf16_cases[] = {1, 3, 6, 9, 13, 19};
 
 static bool bf16_works(struct stream *s)
 {

@@ -1,16 +1,11 @@
-// Convolutions. A window of one cell is a matrix product, which needs no repacked weights and adds
-// where it stands; the others are oneDNN's convolutions on NHWC with weights repacked. At stride 1
-// the gradient of x is the forward convolution of dy with the weights turned: oneDNN 2.6 is a
-// fifth quicker that way, and it adds where it stands too.
+// Convolutions: as matrix products where that pays, else oneDNN's convolutions on NHWC with weights
+// repacked once a version. At stride 1 the gradient of x is the forward convolution of dy with the
+// weights turned: oneDNN 2.6 is a fifth quicker that way, and it adds where it stands.
 #include <string.h>
 
 #include "tensor/cpu/chunks_internal.h"
+#include "tensor/cpu/conv2d_product.h"
 #include "tensor/cpu/onednn_internal.h"
-
-static bool is_product(const struct conv2d_desc *d)
-{
-    return d->r == 1 && d->s == 1 && d->stride == 1 && d->pad == 0;
-}
 
 static bool is_turnable(const struct conv2d_desc *d)
 {
@@ -86,18 +81,7 @@ status cpu_conv2d(struct stream *s, const struct conv2d_desc *d, const void *x, 
                   const float *bias, const void *residual, void *y)
 {
     if (y_elements(d) == 0) return OK;
-    if (is_product(d)) {
-        const struct onednn_matmul_desc m = {.m = d->n * d->h * d->w,
-                                             .k = d->c,
-                                             .n = d->k,
-                                             .ab_dtype = d->dtype,
-                                             .c_dtype = d->dtype,
-                                             .b_by_columns = true,
-                                             .bias = d->bias,
-                                             .residual = d->residual,
-                                             .relu = d->relu};
-        return onednn_matmul(s, &m, x, w.data, bias, residual, y);
-    }
+    if (conv2d_product_pays(d)) return conv2d_product(s, d, x, w.data, bias, residual, y);
     struct onednn_key key = key_of(ONEDNN_KIND_CONV, 0, d);
     struct onednn_plan *p;
     TRY(onednn_plan(s, &key, build_forward, &p));
@@ -116,7 +100,8 @@ static status build_turned(struct stream *s, const struct onednn_key *key, struc
     struct onednn_version_conv c = {
         .pass = ONEDNN_PASS_FORWARD,
         .src = onednn_layout_nhwc(d->n, d->ho, d->wo, d->k, d->dtype),
-        .weights = onednn_layout_ohwi(d->c, d->r, d->s, d->k, d->dtype),
+        // The same memory with input and output channels in each other's place.
+        .weights = {4, {d->c, d->k, d->r, d->s}, onednn_type(d->dtype), dnnl_bcda},
         .dst = onednn_layout_nhwc(d->n, d->h, d->w, d->c, d->dtype),
         .stride = {1, 1},
         .pad_before = {d->r - 1 - d->pad, d->s - 1 - d->pad},
@@ -152,15 +137,7 @@ status cpu_conv2d_dx(struct stream *s, const struct conv2d_desc *d, const void *
     const enum dtype dtype = (enum dtype)d->dtype;
     const int64_t n = x_elements(d);
     if (n == 0) return OK;
-    if (is_product(d)) {
-        const struct onednn_matmul_desc m = {.m = d->n * d->h * d->w,
-                                             .k = d->k,
-                                             .n = d->c,
-                                             .ab_dtype = d->dtype,
-                                             .c_dtype = d->dtype,
-                                             .accumulate = accumulate};
-        return onednn_matmul(s, &m, dy, w.data, NULL, NULL, dx);
-    }
+    if (conv2d_product_pays(d)) return conv2d_product_dx(s, d, dy, w.data, dx, accumulate);
     if (is_turnable(d)) return dx_turned(s, d, dy, w, dx, accumulate);
     struct onednn_key key = key_of(ONEDNN_KIND_CONV_DX, 0, d);
     struct onednn_plan *p;
@@ -213,32 +190,14 @@ static status dw_conv(struct stream *s, const struct conv2d_desc *d, const void 
     return OK;
 }
 
-static status dw_product(struct stream *s, const struct conv2d_desc *d, const void *x,
-                         const void *dy, const float *scale, float *dw)
-{
-    const struct onednn_matmul_desc m = {.m = d->k,
-                                         .k = d->n * d->h * d->w,
-                                         .n = d->c,
-                                         .ab_dtype = d->dtype,
-                                         .c_dtype = DTYPE_F32,
-                                         .a_by_columns = true,
-                                         .accumulate = scale == NULL};
-    if (scale == NULL) return onednn_matmul(s, &m, dy, x, NULL, NULL, dw);
-    float *plain;
-    const size_t bytes = (size_t)d->k * (size_t)d->c * sizeof *plain;
-    TRY(onednn_scratch(s, ONEDNN_SCRATCH_PLAIN, bytes, &plain));
-    TRY(onednn_matmul(s, &m, dy, x, NULL, NULL, plain));
-    onednn_add_scaled(s, d->k, d->c, plain, scale, dw);
-    return OK;
-}
-
 status cpu_conv2d_dw(struct stream *s, const struct conv2d_desc *d, const void *x, const void *dy,
                      const float *scale, float *dw, float *dbias)
 {
     if (y_elements(d) == 0) return OK;
     const int64_t rows = (int64_t)d->n * d->ho * d->wo;
     if (dbias != NULL) TRY(onednn_column_sums(s, rows, d->k, d->dtype, dy, dbias));
-    return is_product(d) ? dw_product(s, d, x, dy, scale, dw) : dw_conv(s, d, x, dy, scale, dw);
+    if (conv2d_product_pays(d)) return conv2d_product_dw(s, d, x, dy, scale, dw);
+    return dw_conv(s, d, x, dy, scale, dw);
 }
 
 // By trial: oneDNN knows best what it has, and a plain reference loop does not count.

@@ -179,9 +179,15 @@ status onednn_plan_repack(struct stream *s, struct onednn_plan *p, int arg,
     return st;
 }
 
+// Keys are cleared before they are filled, so their bytes tell.
+static const unsigned char *bytes_of(const struct onednn_key *key)
+{
+    return (const unsigned char *)key;
+}
+
 static uint64_t hash_of(const struct onednn_key *key)
 {
-    const unsigned char *bytes = (const unsigned char *)key;
+    const unsigned char *bytes = bytes_of(key);
     uint64_t hash = 0xcbf29ce484222325U; // FNV-1a
     for (size_t i = 0; i < sizeof *key; i++) hash = (hash ^ bytes[i]) * 0x100000001b3U;
     return hash;
@@ -205,7 +211,7 @@ status onednn_plan(struct stream *s, const struct onednn_key *key, onednn_build 
     const uint64_t hash = hash_of(key);
     for (int i = 0; i < s->n_plans; i++) {
         struct onednn_plan_entry *e = &s->plans[i];
-        if (e->hash != hash || memcmp(&e->key, key, sizeof *key) != 0) continue;
+        if (e->hash != hash || memcmp(bytes_of(&e->key), bytes_of(key), sizeof *key) != 0) continue;
         e->used = ++s->clock;
         *out = e->plan;
         return OK;

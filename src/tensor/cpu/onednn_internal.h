@@ -67,6 +67,7 @@ enum onednn_scratch {
     ONEDNN_SCRATCH_LIBRARY, // oneDNN's own
     ONEDNN_SCRATCH_PACKED,  // weights or their gradients as the primitive has them
     ONEDNN_SCRATCH_PLAIN,   // weights or their gradients in our layout
+    ONEDNN_SCRATCH_PATCHES, // what each output cell of a convolution sees
     ONEDNN_SCRATCH_DATA,    // an activation
     ONEDNN_SCRATCH_SUMS,    // partial sums
     ONEDNN_N_SCRATCH,
@@ -132,8 +133,8 @@ MUST_USE status onednn_set(struct onednn_plan *p, int arg, const void *data);
 MUST_USE status onednn_run(struct stream *s, struct onednn_plan *p);
 MUST_USE status onednn_repack(struct stream *s, struct onednn_plan *p, const void *from, void *to);
 
-// Sets argument DNNL_ARG_WEIGHTS to w as the plan wants it. turned: w (o, h, w, i) becomes
-// (i, h, w, o), turned by 180 degrees; desc gives its size.
+// Sets argument DNNL_ARG_WEIGHTS to w as the plan wants it; with turn, w (o, h, w, i) is given to
+// the plan's repacking with every window turned by 180 degrees.
 struct onednn_turn {
     int32_t o, h, w, i, dtype;
 };

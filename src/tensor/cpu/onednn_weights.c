@@ -2,45 +2,20 @@
 #include <string.h>
 
 #include "core/mem.h"
-#include "core/simd.h"
-#include "tensor/cpu/bf16.h"
+#include "tensor/cpu/chunks_internal.h"
 #include "tensor/cpu/onednn_internal.h"
 
-enum { TILE = 16 }; // rows and columns of a transposition that stay in the innermost cache
-
-// Columns i0 and on of x's matrix of one cell, as rows of y's.
-static ALWAYS_INLINE void turn_cell(bool bf16, const struct onednn_turn *t, int32_t i0,
-                                    int64_t from_cell, int64_t to_cell, const void *x, void *y)
-{
-    const int64_t cells = (int64_t)t->h * t->w;
-    const int32_t i1 = i0 + TILE < t->i ? i0 + TILE : t->i;
-    for (int32_t o0 = 0; o0 < t->o; o0 += TILE) {
-        const int32_t o1 = o0 + TILE < t->o ? o0 + TILE : t->o;
-        for (int32_t i = i0; i < i1; i++)
-            for (int32_t o = o0; o < o1; o++) {
-                const int64_t to = (i * cells + to_cell) * t->o + o;
-                const int64_t from = (o * cells + from_cell) * t->i + i;
-                if (bf16)
-                    ((uint16_t *)y)[to] = ((const uint16_t *)x)[from];
-                else
-                    ((float *)y)[to] = ((const float *)x)[from];
-            }
-    }
-}
-
-// y (i, h, w, o) = x (o, h, w, i) turned by 180 degrees.
+// y = x (o, h, w, i) with every window turned by 180 degrees: rows of i channels change places.
 static void turn_weights(const struct stream *s, const struct onednn_turn *t, const void *x,
                          void *y)
 {
     const int64_t cells = (int64_t)t->h * t->w;
-#pragma omp parallel for num_threads(cpu_threads(s)) schedule(static)
-    for (int32_t i0 = 0; i0 < t->i; i0 += TILE)
-        for (int64_t cell = 0; cell < cells; cell++) {
-            if (t->dtype == DTYPE_BF16)
-                turn_cell(true, t, i0, cells - 1 - cell, cell, x, y);
-            else
-                turn_cell(false, t, i0, cells - 1 - cell, cell, x, y);
-        }
+    const size_t row = (size_t)t->i * dtype_bytes((enum dtype)t->dtype);
+#pragma omp parallel for num_threads(chunks_threads(s, t->o *cells * t->i)) schedule(static)
+    for (int64_t o = 0; o < t->o; o++)
+        for (int64_t cell = 0; cell < cells; cell++)
+            memcpy((char *)y + (size_t)(o * cells + cell) * row,
+                   (const char *)x + (size_t)(o * cells + cells - 1 - cell) * row, row);
 }
 
 static status pack(struct stream *s, struct onednn_plan *p, const void *data,
