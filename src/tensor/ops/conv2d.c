@@ -47,7 +47,8 @@ static status describe(const struct tape *t, const struct tensor *x, const struc
             dtype_name(w->dtype));
     REQUIRE(p->stride >= 1 && p->pad >= 0, E_ARG, "conv2d %s: stride %d, pad %d", p->name,
             p->stride, p->pad);
-    int64_t h = xd[1] + 2 * p->pad - wd[1], v = xd[2] + 2 * p->pad - wd[2];
+    int64_t padding = 2 * (int64_t)p->pad;
+    int64_t h = xd[1] + padding - wd[1], v = xd[2] + padding - wd[2];
     REQUIRE(h >= 0 && v >= 0, E_SHAPE, "conv2d %s: %s is %lld x %lld, its window %lld x %lld",
             p->name, x->name, (long long)xd[1], (long long)xd[2], (long long)wd[1],
             (long long)wd[2]);

@@ -22,7 +22,8 @@ static status describe(const struct tape *t, const char *name, const struct tens
     REQUIRE(window >= 1 && stride >= 1 && pad >= 0 && 2 * pad <= window, E_ARG,
             "max_pool2d %s: window %d, stride %d, pad %d", name, window, stride, pad);
     const int64_t *dim = x->shape.dim;
-    int64_t h = dim[1] + 2 * pad - window, w = dim[2] + 2 * pad - window;
+    int64_t padding = 2 * (int64_t)pad;
+    int64_t h = dim[1] + padding - window, w = dim[2] + padding - window;
     REQUIRE(h >= 0 && w >= 0, E_SHAPE, "max_pool2d %s: %s is %lld x %lld, the window %d", name,
             x->name, (long long)dim[1], (long long)dim[2], window);
     *out = (struct max_pool2d_desc){.n = op_int(dim[0]),
