@@ -107,10 +107,17 @@ status roi_heads_losses(struct roi_heads *h, struct tape *t, const struct scene 
     struct tensor *logits, *deltas;
     TRY(sample(h, t, s, &proposals->raw, &rows));
     TRY(forward(h, t, s, rows.boxes, rows.image, &logits, &deltas));
-    TRY(op_softmax_ce(t, "loss_classifier", logits, rows.label, rows.image, rows.weight,
-                      s->n_images, classifier));
-    return op_smooth_l1(t, "loss_box_reg", deltas, rows.column, rows.delta, rows.image, rows.weight,
-                        smooth_l1_beta, s->n_images, box_reg);
+    struct loss_params p = {.name = "loss_classifier",
+                            .label = rows.label,
+                            .column = rows.column,
+                            .target = rows.delta,
+                            .image = rows.image,
+                            .weight = rows.weight,
+                            .beta = smooth_l1_beta,
+                            .n_images = s->n_images};
+    TRY(op_softmax_ce(t, logits, &p, classifier));
+    p.name = "loss_box_reg";
+    return op_smooth_l1(t, deltas, &p, box_reg);
 }
 
 // Proposals of all images in rows without holes (host counts), or all rows with image -1 beyond an

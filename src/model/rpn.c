@@ -146,8 +146,21 @@ status rpn_losses(struct rpn *r, struct tape *t, const struct scene *s, struct t
                       .name = "rpn.head.conv", .w = r->conv_w, .bias = r->conv_b, .relu = true},
                   &hidden));
     TRY(predict(r, t, hidden, &logits, &deltas));
-    TRY(op_sigmoid_bce(t, "loss_objectness", logits, rows.index, rows.label, rows.image,
-                       rows.weight, s->n_images, objectness));
-    return op_smooth_l1(t, "loss_rpn_box_reg", deltas, rows.column, rows.delta, rows.image,
-                        rows.weight, smooth_l1_beta, s->n_images, box_reg);
+    TRY(op_sigmoid_bce(t, logits,
+                       &(struct loss_params){.name = "loss_objectness",
+                                             .label = rows.label,
+                                             .column = rows.index,
+                                             .image = rows.image,
+                                             .weight = rows.weight,
+                                             .n_images = s->n_images},
+                       objectness));
+    return op_smooth_l1(t, deltas,
+                        &(struct loss_params){.name = "loss_rpn_box_reg",
+                                              .column = rows.column,
+                                              .target = rows.delta,
+                                              .image = rows.image,
+                                              .weight = rows.weight,
+                                              .beta = smooth_l1_beta,
+                                              .n_images = s->n_images},
+                        box_reg);
 }

@@ -82,16 +82,26 @@ MUST_USE status op_roi_align(struct tape *t, struct tensor *const *x, const stru
 MUST_USE status op_gather_patches(struct tape *t, struct tensor *const *x, const struct pyramid *p,
                                   struct tensor *image, struct tensor *index, struct tensor **y);
 
-// Losses: y (n_images) fp32, y[i] = sum over rows of image i of weight[row] * term(row).
-MUST_USE status op_softmax_ce(struct tape *t, const char *name, struct tensor *logits,
-                              struct tensor *label, struct tensor *image, struct tensor *weight,
-                              int n_images, struct tensor **y);
-MUST_USE status op_sigmoid_bce(struct tape *t, const char *name, struct tensor *logits,
-                               struct tensor *index, struct tensor *label, struct tensor *image,
-                               struct tensor *weight, int n_images, struct tensor **y);
-MUST_USE status op_smooth_l1(struct tape *t, const char *name, struct tensor *deltas,
-                             struct tensor *column, struct tensor *target, struct tensor *image,
-                             struct tensor *weight, float beta, int n_images, struct tensor **y);
+// Losses over sampled rows: y (n_images) fp32, y[i] = sum over rows of image i of weight[row] *
+// term(row). The lists have as many elements as x has rows; a loss names those that it reads.
+struct loss_params {
+    const char *name;
+    struct tensor *label;          // int32: class, or 0 and 1
+    struct tensor *column;         // int32: see below
+    struct tensor *target;         // (rows, 4) fp32
+    struct tensor *image, *weight; // int32, fp32
+    float beta;
+    int n_images;
+};
+// Reads label. logits (rows, classes).
+MUST_USE status op_softmax_ce(struct tape *t, struct tensor *logits, const struct loss_params *p,
+                              struct tensor **y);
+// Reads label; column holds the anchors' numbers. logits (rows, anchors per cell).
+MUST_USE status op_sigmoid_bce(struct tape *t, struct tensor *logits, const struct loss_params *p,
+                               struct tensor **y);
+// Reads column, target, beta; column -1: no box loss. deltas (rows, 4 * columns).
+MUST_USE status op_smooth_l1(struct tape *t, struct tensor *deltas, const struct loss_params *p,
+                             struct tensor **y);
 
 // Copies a pyramid and its arrays into the tape's arena.
 MUST_USE status op_copy_pyramid(struct tape *t, const struct pyramid *p, struct pyramid **out);

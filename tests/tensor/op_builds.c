@@ -102,21 +102,36 @@ static status softmax_ce(struct tape *t, const struct op_case *c, struct tensor 
                          struct param **param, struct tensor **y)
 {
     (void)param;
-    return op_softmax_ce(t, c->name, in[0], in[1], in[2], in[3], c->i[0], y);
+    struct loss_params p = {
+        .name = c->name, .label = in[1], .image = in[2], .weight = in[3], .n_images = c->i[0]};
+    return op_softmax_ce(t, in[0], &p, y);
 }
 
 static status sigmoid_bce(struct tape *t, const struct op_case *c, struct tensor **in,
                           struct param **param, struct tensor **y)
 {
     (void)param;
-    return op_sigmoid_bce(t, c->name, in[0], in[1], in[2], in[3], in[4], c->i[0], y);
+    struct loss_params p = {.name = c->name,
+                            .column = in[1],
+                            .label = in[2],
+                            .image = in[3],
+                            .weight = in[4],
+                            .n_images = c->i[0]};
+    return op_sigmoid_bce(t, in[0], &p, y);
 }
 
 static status smooth_l1(struct tape *t, const struct op_case *c, struct tensor **in,
                         struct param **param, struct tensor **y)
 {
     (void)param;
-    return op_smooth_l1(t, c->name, in[0], in[1], in[2], in[3], in[4], c->f[0], c->i[0], y);
+    struct loss_params p = {.name = c->name,
+                            .column = in[1],
+                            .target = in[2],
+                            .image = in[3],
+                            .weight = in[4],
+                            .beta = c->f[0],
+                            .n_images = c->i[0]};
+    return op_smooth_l1(t, in[0], &p, y);
 }
 
 const struct op_build op_builds[] = {

@@ -190,7 +190,9 @@ static struct loss_of_step forward(struct net *n, int64_t rows)
     EXPECT_OK(op_reshape(n->tape, pooled, shape_2(rows, 4 * C), &flat));
     EXPECT_OK(op_linear(n->tape, flat, &(struct linear_params){.name = "logits", .w = n->linear},
                         &logits));
-    EXPECT_OK(op_softmax_ce(n->tape, "loss", logits, label, image, weight, 1, &s.loss));
+    struct loss_params p = {
+        .name = "loss", .label = label, .image = image, .weight = weight, .n_images = 1};
+    EXPECT_OK(op_softmax_ce(n->tape, logits, &p, &s.loss));
     return s;
 }
 
@@ -303,10 +305,17 @@ TEST(what_does_not_fit_is_refused_by_name_and_shape)
     EXPECT_STATUS(op_max_pool2d(n.tape, "pool", x, 2, 2, 2, &y), E_ARG);
     EXPECT_STATUS(op_reshape(n.tape, x, shape_2(3, 5), &y), E_SHAPE);
     EXPECT_HAS(error_text(), "(1, 16, 16, 16) to (3, 5)");
-    EXPECT_STATUS(op_softmax_ce(n.tape, "loss", rows, three, three, four, 1, &y), E_SHAPE);
+    struct loss_params q = {.name = "loss", .label = three, .image = three, .weight = four};
+    EXPECT_STATUS(op_softmax_ce(n.tape, rows, &q, &y), E_SHAPE);
     EXPECT_HAS(error_text(), "softmax_ce loss: weight four is fp32 (4), want fp32 and 3 elements");
-    EXPECT_STATUS(op_sigmoid_bce(n.tape, "loss", rows, four, three, three, four, 1, &y), E_SHAPE);
-    EXPECT_STATUS(op_smooth_l1(n.tape, "loss", rows, three, rows, three, four, 1, 1, &y), E_SHAPE);
+    q.column = four;
+    EXPECT_STATUS(op_sigmoid_bce(n.tape, rows, &q, &y), E_SHAPE);
+    EXPECT_HAS(error_text(),
+               "sigmoid_bce loss: column four is fp32 (4), want int32 and 3 elements");
+    q.column = three;
+    q.target = rows;
+    EXPECT_STATUS(op_smooth_l1(n.tape, rows, &q, &y), E_SHAPE);
+    EXPECT_HAS(error_text(), "smooth_l1 loss: target rows is fp32 (3, 8), want fp32 (3, 4)");
     EXPECT_STATUS(op_roi_align(n.tape, (struct tensor *[]){x, x}, &one_image, rows, three,
                                &(struct roi_align_params){
                                    .name = "roi", .pooled = 7, .sampling = 2, .n_levels = 2},

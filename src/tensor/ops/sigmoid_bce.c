@@ -17,22 +17,17 @@ static status backward(struct tape *t, struct node *n)
 
 static const struct op op = {.name = "sigmoid_bce", .backward = backward};
 
-status op_sigmoid_bce(struct tape *t, const char *name, struct tensor *logits, struct tensor *index,
-                      struct tensor *label, struct tensor *image, struct tensor *weight,
-                      int n_images, struct tensor **y)
+static const struct loss_reads reads = {.label = true, .column = true};
+
+status op_sigmoid_bce(struct tape *t, struct tensor *logits, const struct loss_params *p,
+                      struct tensor **y)
 {
     const struct device *d = tape_device(t);
-    struct loss_parts parts = {.op = &op,
-                               .name = name,
-                               .x = logits,
-                               .column = index,
-                               .label = label,
-                               .image = image,
-                               .weight = weight};
-    struct loss_attr a = {0};
-    TRY(loss_begin(t, &parts, n_images, &a, y));
+    struct loss_attr a;
+    TRY(loss_begin(t, op.name, reads, logits, p, &a, y));
     if (a.rows > 0)
-        TRY(d->ops->sigmoid_bce(d->stream, a.rows, a.columns, n_images, logits->data, index->data,
-                                label->data, image->data, weight->data, (*y)->data));
-    return loss_record(t, &parts, &a, *y);
+        TRY(d->ops->sigmoid_bce(d->stream, a.rows, a.columns, a.n_images, logits->data,
+                                p->column->data, p->label->data, p->image->data, p->weight->data,
+                                (*y)->data));
+    return loss_record(t, &op, reads, logits, p, &a, *y);
 }

@@ -17,23 +17,19 @@ static status backward(struct tape *t, struct node *n)
 
 static const struct op op = {.name = "smooth_l1", .backward = backward};
 
-status op_smooth_l1(struct tape *t, const char *name, struct tensor *deltas, struct tensor *column,
-                    struct tensor *target, struct tensor *image, struct tensor *weight, float beta,
-                    int n_images, struct tensor **y)
+static const struct loss_reads reads = {.column = true, .target = true};
+
+status op_smooth_l1(struct tape *t, struct tensor *deltas, const struct loss_params *p,
+                    struct tensor **y)
 {
     const struct device *d = tape_device(t);
-    struct loss_parts parts = {.op = &op,
-                               .name = name,
-                               .x = deltas,
-                               .column = column,
-                               .target = target,
-                               .image = image,
-                               .weight = weight};
-    struct loss_attr a = {.beta = beta};
-    TRY(loss_begin(t, &parts, n_images, &a, y));
-    REQUIRE(a.columns % 4 == 0, E_SHAPE, "smooth_l1 %s: %d columns are not fours", name, a.columns);
+    struct loss_attr a;
+    TRY(loss_begin(t, op.name, reads, deltas, p, &a, y));
+    REQUIRE(a.columns % 4 == 0, E_SHAPE, "smooth_l1 %s: %d columns are not fours", p->name,
+            a.columns);
     if (a.rows > 0)
-        TRY(d->ops->smooth_l1(d->stream, a.rows, a.columns, n_images, beta, deltas->data,
-                              column->data, target->data, image->data, weight->data, (*y)->data));
-    return loss_record(t, &parts, &a, *y);
+        TRY(d->ops->smooth_l1(d->stream, a.rows, a.columns, a.n_images, a.beta, deltas->data,
+                              p->column->data, p->target->data, p->image->data, p->weight->data,
+                              (*y)->data));
+    return loss_record(t, &op, reads, deltas, p, &a, *y);
 }
