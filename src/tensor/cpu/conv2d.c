@@ -66,6 +66,7 @@ static struct onednn_key key_of(enum onednn_kind kind, int32_t variant, const st
     key.kind = (int32_t)kind;
     key.variant = variant;
     key.d.conv = *d;
+    if (kind != ONEDNN_KIND_CONV) key.d.conv.bias = key.d.conv.residual = key.d.conv.relu = 0;
     return key;
 }
 
