@@ -22,7 +22,7 @@ static status check_labels(const char *weights, const struct label_set *labels, 
     struct weights_info info;
     TRY(weights_read_info(weights, &info));
     status st = OK;
-    if (info.labels.n > 0) st = label_set_same(&info.labels, weights, labels, data);
+    if (info.labels_are_named) st = label_set_same(&info.labels, weights, labels, data);
     weights_info_fini(&info);
     return st;
 }

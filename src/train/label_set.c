@@ -74,6 +74,24 @@ status label_set_from_json(const char *text, const char *name, struct label_set 
     return st;
 }
 
+status label_set_numbered(int32_t n, struct label_set *out)
+{
+    struct label_set s = {0};
+    TRY(mem_zalloc(&s.items, (size_t)n));
+    status st = OK;
+    for (; s.n < n && st == OK; s.n++) {
+        struct category *c = &s.items[s.n];
+        c->label = s.n + 1;
+        c->id = c->label;
+        st = mem_printf(&c->name, "label %d", (int)c->label);
+    }
+    if (st != OK)
+        label_set_fini(&s);
+    else
+        *out = s;
+    return st;
+}
+
 status label_set_to_json(const struct label_set *s, char **text)
 {
     size_t n;

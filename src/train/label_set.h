@@ -13,6 +13,8 @@ struct label_set {
 MUST_USE status label_set_from_dataset(const struct dataset *d, struct label_set *out);
 // text: [{"label": 1, "id": 1, "name": "person"}, ...]; name stands in messages.
 MUST_USE status label_set_from_json(const char *text, const char *name, struct label_set *out);
+// Labels 1..n with ids alike, named "label 1" and so on.
+MUST_USE status label_set_numbered(int32_t n, struct label_set *out);
 // The caller's.
 MUST_USE status label_set_to_json(const struct label_set *s, char **text);
 void label_set_fini(struct label_set *s);

@@ -69,14 +69,38 @@ static bool same_shape(const struct safetensors_entry *e, const struct shape *wa
            memcmp(e->dim, want->dim, (size_t)want->n_dims * sizeof *want->dim) == 0;
 }
 
+// Names for one log line; those that do not fit are counted.
+struct name_list {
+    char text[1024];
+    int n, n_left_out;
+};
+
+static void name_list_add(struct name_list *l, const char *name)
+{
+    size_t used = strlen(l->text);
+    l->n++;
+    if (used + strlen(name) + 3 > sizeof l->text || l->n_left_out > 0)
+        l->n_left_out++;
+    else
+        (void)snprintf(l->text + used, sizeof l->text - used, "%s%s", used > 0 ? ", " : "", name);
+}
+
+static void name_list_say(const struct name_list *l, const char *path, const char *what)
+{
+    char more[32] = "";
+    if (l->n == 0) return;
+    if (l->n_left_out > 0) (void)snprintf(more, sizeof more, " and %d more", l->n_left_out);
+    log_info("%s: %d %s: %s%s", path, l->n, what, l->text, more);
+}
+
 struct reading {
     struct params *params;
     const struct safetensors *file;
     const char *path;
     enum weights_mode mode;
     float *host; // room for one parameter
-    int n_matched, n_missing, n_fresh;
-    const char *first_missing;
+    int n_matched;
+    struct name_list missing, strangers;
 };
 
 static status import_entry(struct reading *r, struct param *q, const struct safetensors_entry *e)
@@ -95,8 +119,7 @@ static status load_param(struct reading *r, struct param *q)
     const struct safetensors_entry *e = find(r->file, q->name);
     if (e == NULL) {
         REQUIRE(r->mode == WEIGHTS_MODE_INIT, E_FORMAT, "%s: %s is missing", r->path, q->name);
-        if (r->n_missing++ == 0) r->first_missing = q->name;
-        log_debug("%s: no %s, left as initialised", r->path, q->name);
+        name_list_add(&r->missing, q->name);
         return OK;
     }
     struct shape want;
@@ -107,7 +130,6 @@ static status load_param(struct reading *r, struct param *q)
                 entry_shape(e, got), shape_text(&want, wanted));
         log_info("%s: class head %s has shape %s, the model wants %s: it starts afresh", r->path,
                  e->name, entry_shape(e, got), shape_text(&want, wanted));
-        r->n_fresh++;
         return OK;
     }
     r->n_matched++;
@@ -115,32 +137,24 @@ static status load_param(struct reading *r, struct param *q)
 }
 
 // Entries of the file that no parameter asked for.
-static int count_strangers(const struct reading *r, const char **first)
+static void list_strangers(struct reading *r)
 {
-    int n = 0;
     for (int i = 0; i < safetensors_n(r->file); i++) {
         const struct safetensors_entry *e = safetensors_at(r->file, i);
         if (ends_with(e->name, ".num_batches_tracked")) continue;
         bool used = false;
         for (int k = 0; k < params_n(r->params) && !used; k++)
             used = find(r->file, params_at(r->params, k)->name) == e;
-        if (used) continue;
-        if (n++ == 0) *first = e->name;
-        log_debug("%s: %s is not used", r->path, e->name);
+        if (!used) name_list_add(&r->strangers, e->name);
     }
-    return n;
 }
 
-static void report(const struct reading *r)
+static void report(struct reading *r)
 {
-    const char *first = NULL;
-    int strangers = count_strangers(r, &first);
+    list_strangers(r);
     log_info("%s: %d of %d parameters matched", r->path, r->n_matched, params_n(r->params));
-    if (r->n_missing > 0)
-        log_info("%s: %d parameters are not in the file and keep their initial values, such as %s",
-                 r->path, r->n_missing, r->first_missing);
-    if (strangers > 0)
-        log_info("%s: %d entries are not used, such as %s", r->path, strangers, first);
+    name_list_say(&r->missing, r->path, "parameters are not in the file and keep initial values");
+    name_list_say(&r->strangers, r->path, "entries are not used");
 }
 
 status weights_load(struct params *params, const char *path, enum weights_mode mode)
@@ -162,11 +176,24 @@ status weights_load(struct params *params, const char *path, enum weights_mode m
     return st;
 }
 
+// Labels that have numbers for names, from the class head's size.
+static status count_labels(const struct safetensors *file, struct label_set *labels)
+{
+    const struct safetensors_entry *e =
+        safetensors_find(file, "roi_heads.box_predictor.cls_score.weight");
+    if (e == NULL || e->n_dims != 2 || e->dim[0] < 2 || e->dim[0] > INT32_MAX) return OK;
+    return label_set_numbered((int32_t)e->dim[0] - 1, labels);
+}
+
 static status copy_info(const struct safetensors *file, const char *path, struct weights_info *info)
 {
     const char *categories = safetensors_metadata(file, WEIGHTS_CATEGORIES_KEY);
     const char *yaml = safetensors_metadata(file, WEIGHTS_CONFIG_KEY);
-    if (categories != NULL) TRY(label_set_from_json(categories, path, &info->labels));
+    info->labels_are_named = categories != NULL;
+    if (categories != NULL)
+        TRY(label_set_from_json(categories, path, &info->labels));
+    else
+        TRY(count_labels(file, &info->labels));
     if (yaml != NULL) TRY(mem_strdup(yaml, &info->config_yaml));
     return OK;
 }

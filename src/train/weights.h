@@ -25,8 +25,10 @@ enum weights_mode {
 // are refused.
 MUST_USE status weights_load(struct params *params, const char *path, enum weights_mode mode);
 
-struct weights_info { // what stands in the metadata; n = 0, NULL where nothing does
-    struct label_set labels;
+struct weights_info { // what stands in the metadata; NULL where nothing does
+    struct label_set
+        labels; // where nothing does: "label 1" and so on, as many as the class head has
+    bool labels_are_named;
     char *config_yaml;
 };
 MUST_USE status weights_read_info(const char *path, struct weights_info *out);
