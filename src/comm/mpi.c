@@ -4,10 +4,13 @@
 
 #include <limits.h>
 #include <mpi.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/mem.h"
 
 struct comm_mpi {
@@ -31,6 +34,36 @@ static status mpi_fail(const char *call, int code)
     do {                                                                                           \
         int try_mpi_code_ = (call);                                                                \
         if (try_mpi_code_ != MPI_SUCCESS) return mpi_fail(#call, try_mpi_code_);                   \
+    } while (0)
+
+// Waits for a collective without keeping a core busy: MPI's own calls poll all the while, and the
+// core they poll on is wanted by the backward walk, by the loader and by other ranks. Most waits
+// end within the first millisecond, during which others are let in between two polls; from then on
+// the thread sleeps between them.
+static const double poll_s = 1e-3;
+enum { NAP_NS = 20 * 1000 };
+
+static status await(MPI_Request *request)
+{
+    const struct timespec nap = {.tv_nsec = NAP_NS};
+    double begin_s = clock_now_s();
+    for (;;) {
+        int done = 0;
+        TRY_MPI(MPI_Test(request, &done, MPI_STATUS_IGNORE));
+        if (done) return OK;
+        if (clock_now_s() - begin_s < poll_s)
+            (void)sched_yield();
+        else
+            (void)nanosleep(&nap, NULL);
+    }
+}
+
+// Starts a collective that takes its request as the last argument, and waits for it.
+#define TRY_AWAIT(function, ...)                                                                   \
+    do {                                                                                           \
+        MPI_Request try_await_request_;                                                            \
+        TRY_MPI(function(__VA_ARGS__, &try_await_request_));                                       \
+        TRY(await(&try_await_request_));                                                           \
     } while (0)
 
 static struct comm_mpi *from_base(struct comm *c)
@@ -61,7 +94,7 @@ static status sum_f32(struct comm *base, enum comm_channel channel, float *data,
     for (size_t done = 0; done < n; done += MAX_ELEMENTS) {
         size_t left = n - done;
         int count = left < MAX_ELEMENTS ? (int)left : MAX_ELEMENTS;
-        TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, data + done, count, MPI_FLOAT, MPI_SUM, comm));
+        TRY_AWAIT(MPI_Iallreduce, MPI_IN_PLACE, data + done, count, MPI_FLOAT, MPI_SUM, comm);
     }
     return OK;
 }
@@ -69,8 +102,8 @@ static status sum_f32(struct comm *base, enum comm_channel channel, float *data,
 static status sum_f64(struct comm *base, double *data, size_t n)
 {
     REQUIRE(n <= MAX_ELEMENTS, E_ARG, "sum of %zu doubles in one call", n);
-    TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, data, (int)n, MPI_DOUBLE, MPI_SUM,
-                          from_base(base)->channel[COMM_CHANNEL_CONTROL]));
+    TRY_AWAIT(MPI_Iallreduce, MPI_IN_PLACE, data, (int)n, MPI_DOUBLE, MPI_SUM,
+              from_base(base)->channel[COMM_CHANNEL_CONTROL]);
     return OK;
 }
 
@@ -80,7 +113,7 @@ static status broadcast(struct comm *base, int root, void *data, size_t bytes)
     for (size_t done = 0; done < bytes; done += MAX_ELEMENTS) {
         size_t left = bytes - done;
         int count = left < MAX_ELEMENTS ? (int)left : MAX_ELEMENTS;
-        TRY_MPI(MPI_Bcast((char *)data + done, count, MPI_BYTE, root, comm));
+        TRY_AWAIT(MPI_Ibcast, (char *)data + done, count, MPI_BYTE, root, comm);
     }
     return OK;
 }
@@ -103,10 +136,10 @@ static status gather_at_root(struct comm *base, const void *data, int own, int *
 {
     MPI_Comm comm = from_base(base)->channel[COMM_CHANNEL_CONTROL];
     int *displacement = sizes + base->size;
-    TRY_MPI(MPI_Gather(&own, 1, MPI_INT, sizes, 1, MPI_INT, 0, comm));
+    TRY_AWAIT(MPI_Igather, &own, 1, MPI_INT, sizes, 1, MPI_INT, 0, comm);
     TRY(plan_gather(base, sizes, displacement, offset));
     TRY(mem_alloc(all, offset[base->size]));
-    TRY_MPI(MPI_Gatherv(data, own, MPI_BYTE, *all, sizes, displacement, MPI_BYTE, 0, comm));
+    TRY_AWAIT(MPI_Igatherv, data, own, MPI_BYTE, *all, sizes, displacement, MPI_BYTE, 0, comm);
     return OK;
 }
 
@@ -117,8 +150,8 @@ static status gather(struct comm *base, const void *data, size_t bytes, char **a
     int own = (int)bytes;
     *all = NULL;
     if (base->rank != 0) {
-        TRY_MPI(MPI_Gather(&own, 1, MPI_INT, NULL, 1, MPI_INT, 0, comm));
-        TRY_MPI(MPI_Gatherv(data, own, MPI_BYTE, NULL, NULL, NULL, MPI_BYTE, 0, comm));
+        TRY_AWAIT(MPI_Igather, &own, 1, MPI_INT, NULL, 1, MPI_INT, 0, comm);
+        TRY_AWAIT(MPI_Igatherv, data, own, MPI_BYTE, NULL, NULL, NULL, MPI_BYTE, 0, comm);
         return OK;
     }
     int *sizes = NULL;
@@ -130,7 +163,7 @@ static status gather(struct comm *base, const void *data, size_t bytes, char **a
 
 static status barrier(struct comm *base)
 {
-    TRY_MPI(MPI_Barrier(from_base(base)->channel[COMM_CHANNEL_CONTROL]));
+    TRY_AWAIT(MPI_Ibarrier, from_base(base)->channel[COMM_CHANNEL_CONTROL]);
     return OK;
 }
 
