@@ -19,9 +19,16 @@ enum { COMM_HOST_BYTES = 256 };
 
 struct comm;
 
+// What the launcher (mpirun, srun) said before communication begins: this process's rank and how
+// many there are; 0 and 1 where none did or it did not say.
+int comm_launched_rank(void);
+int comm_launched_size(void);
+// Whether comm_create can serve c. Errors: E_UNSUPPORTED for nccl and wire bf16; E_ARG for self
+// under a launcher that started several processes: they would all write the same files.
+MUST_USE status comm_check(const struct config_comm_params *c);
 // Starts communication: MPI where c->backend says so, or where it says auto and a launcher started
 // this process (mpirun, srun); else a single rank. Collective.
-// Errors: E_COMM; E_UNSUPPORTED where MPI cannot serve several threads, or for nccl and wire bf16.
+// Errors: comm_check's; E_COMM; E_UNSUPPORTED where MPI cannot serve several threads.
 MUST_USE status comm_create(const struct config_comm_params *c, struct comm **out);
 // Ends communication on good terms. Collective. c may be NULL.
 void comm_destroy(struct comm *c);
@@ -48,10 +55,13 @@ MUST_USE status comm_broadcast(struct comm *c, int root, void *data, size_t byte
 MUST_USE status comm_gather(struct comm *c, const void *data, size_t bytes, char **all,
                             size_t *offset);
 MUST_USE status comm_barrier(struct comm *c);
-// E_COMM on every rank where the text is not the same everywhere; what names it. Collective.
+// E_ARG on every rank where the hash is not the same everywhere; what names it. Collective.
 MUST_USE status comm_agree(struct comm *c, const char *what, uint64_t hash);
-// Every rank learns whether any failed: turns a local status into one that all share. A rank that
-// was fine itself gets E_COMM and a message naming the first rank that was not. Collective.
+// Turns a local status into one that all share: where any rank failed, every rank ends with the
+// code and the message of the first that did, which says the rank where it is not zero. Collective.
 MUST_USE status comm_all_ok(struct comm *c, status own);
+// Whether the last comm_all_ok or comm_agree failed: then every rank knows, all can end on good
+// terms, and one of them can speak for all. Not collective.
+bool comm_failed_together(const struct comm *c);
 
 #endif

@@ -19,6 +19,7 @@ struct comm_ops {
 struct comm {
     const struct comm_ops *ops;
     int rank, size, local_rank, local_size;
+    bool failed_together; // see comm_failed_together
     char host[COMM_HOST_BYTES];
     char version[COMM_HOST_BYTES];
 };

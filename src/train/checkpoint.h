@@ -46,8 +46,9 @@ MUST_USE status checkpoint_writer_submit(struct checkpoint_writer *w, const stru
 MUST_USE status checkpoint_writer_wait(struct checkpoint_writer *w);
 // Makes step's checkpoint the best. Waits first.
 MUST_USE status checkpoint_writer_set_best(struct checkpoint_writer *w, int64_t step);
-// Checksum of the last model.safetensors written whole, as text; "" before.
-const char *checkpoint_writer_model_sum(const struct checkpoint_writer *w);
+// Goes back to step: checkpoints of later steps, which were refused or belong to a branch that is
+// given up, are set aside (renamed, said so), and latest and best point to no such one any more.
+MUST_USE status checkpoint_writer_rewind(struct checkpoint_writer *w, int64_t step);
 
 // out_dir/checkpoints/step-N, the caller's.
 MUST_USE status checkpoint_folder_of(const char *out_dir, int64_t step, char **path);
@@ -65,8 +66,8 @@ MUST_USE status checkpoint_read_state(const char *folder, struct checkpoint_stat
 // Fills parameters and optimizer (may be NULL) from a verified folder. The caller refreshes.
 MUST_USE status checkpoint_load(const char *folder, struct params *params, struct optimizer *o);
 
-// out_dir/done.json, written last: the run is complete.
-MUST_USE status checkpoint_write_done(const char *out_dir, int64_t step, const char *model_sum);
+// out_dir/done.json, written last: the run is complete. Holds the checksum of step's weights.
+MUST_USE status checkpoint_write_done(const char *out_dir, int64_t step);
 // False where the run has not ended; else the step it ended at.
 bool checkpoint_read_done(const char *out_dir, int64_t *step);
 // Before a run goes on beyond its end.

@@ -178,21 +178,35 @@ static status done_path(const char *out_dir, char **path)
     return mem_printf(path, "%s/done.json", out_dir);
 }
 
-status checkpoint_write_done(const char *out_dir, int64_t step, const char *model_sum)
+static status read_model_sum(const char *out_dir, int64_t step, char sum[CHECKPOINT_SUM_BYTES])
 {
-    char *path = NULL;
+    char *folder = NULL;
+    struct checkpoint_state s = {0};
+    struct checkpoint_sums sums = {.model = ""};
+    TRY(checkpoint_folder_of(out_dir, step, &folder));
+    status st = parse(folder, &s, &sums);
+    memcpy(sum, sums.model, sizeof sums.model);
+    checkpoint_state_fini(&s);
+    mem_free(folder);
+    return st;
+}
+
+status checkpoint_write_done(const char *out_dir, int64_t step)
+{
+    char *path = NULL, sum[CHECKPOINT_SUM_BYTES];
     struct file_atomic f = {0};
+    status st = OK;
+    TRY(read_model_sum(out_dir, step, sum));
     TRY(done_path(out_dir, &path));
-    status st = file_atomic_open(path, &f);
-    if (st == OK) {
-        struct json_write w;
-        json_write_init(&w, f.file, 0);
-        json_write_object(&w, NULL);
-        json_write_integer(&w, "step", step);
-        json_write_text(&w, "model_checksum", model_sum);
-        json_write_end(&w);
-        st = file_atomic_commit(&f);
-    }
+    TRY_GOTO(st, file_atomic_open(path, &f), out);
+    struct json_write w;
+    json_write_init(&w, f.file, 0);
+    json_write_object(&w, NULL);
+    json_write_integer(&w, "step", step);
+    json_write_text(&w, "model_checksum", sum);
+    json_write_end(&w);
+    TRY_GOTO(st, file_atomic_commit(&f), out);
+out:
     file_atomic_abort(&f);
     mem_free(path);
     return st;

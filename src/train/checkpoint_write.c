@@ -3,6 +3,8 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,7 +32,6 @@ struct checkpoint_writer {
     // The thread's while writing, the owner's else:
     struct job job;
     struct error result;
-    char model_sum[CHECKPOINT_SUM_BYTES];
 };
 
 static const char temporary_mark[] = ".tmp-";
@@ -46,7 +47,7 @@ static void job_fini(struct job *j)
 
 // ---- The thread's part -----------------------------------------------------------------------
 
-static status write_files(struct checkpoint_writer *w, const char *folder)
+static status write_files(const struct checkpoint_writer *w, const char *folder)
 {
     char *model = NULL, *optimizer = NULL, *state = NULL;
     char model_sum[CHECKPOINT_SUM_BYTES], optimizer_sum[CHECKPOINT_SUM_BYTES];
@@ -61,7 +62,6 @@ static status write_files(struct checkpoint_writer *w, const char *folder)
     TRY_GOTO(st, checkpoint_sum_file(optimizer, optimizer_sum), out);
     TRY_GOTO(st, checkpoint_write_state(state, &j->state, model_sum, optimizer_sum), out);
     TRY_GOTO(st, file_sync_folder(folder), out);
-    memcpy(w->model_sum, model_sum, sizeof model_sum);
 out:
     mem_free(state);
     mem_free(optimizer);
@@ -83,6 +83,14 @@ static status point(const char *folder, const char *link, int64_t step)
     char *temporary = NULL, *path = NULL, target[64];
     (void)snprintf(target, sizeof target, "step-%08lld", (long long)step);
     status st = OK;
+    TRY_GOTO(st, mem_printf(&path, "%s/%s", folder, target), out);
+    if (!file_exists(path)) {
+        error_set(__FILE__, __LINE__, "%s/%s: there is no %s to point to", folder, link, target);
+        st = E_IO;
+        goto out;
+    }
+    mem_free(path);
+    path = NULL;
     TRY_GOTO(st, mem_printf(&path, "%s/%s", folder, link), out);
     TRY_GOTO(st, mem_printf(&temporary, "%s%s%d", path, temporary_mark, (int)getpid()), out);
     (void)unlink(temporary);
@@ -116,7 +124,7 @@ static status prune(const struct checkpoint_writer *w)
     return st;
 }
 
-static status write_job(struct checkpoint_writer *w)
+static status write_job(const struct checkpoint_writer *w)
 {
     char *folder = NULL, *final = NULL, *temporary = NULL;
     status st = OK;
@@ -239,10 +247,21 @@ static status copy_optimizer(struct job *j, const struct optimizer *o, int64_t n
     return OK;
 }
 
+// Weights that a step has ruined are no checkpoint: nothing could go on from them.
+static status check_finite(const struct params *params)
+{
+    struct device *d = params_device(params);
+    double squares;
+    TRY(d->ops->square_sum(d->stream, params_n_trainable(params), params_values(params), &squares));
+    REQUIRE(isfinite(squares), E_FORMAT, "a weight is not finite");
+    return OK;
+}
+
 static status copy_all(struct job *j, const struct params *params, const struct optimizer *o,
                        const struct config *c, const struct label_set *labels,
                        const struct checkpoint_state *s)
 {
+    TRY(check_finite(params));
     TRY(weights_snapshot(params, c, labels, s->step, &j->weights));
     TRY(copy_optimizer(j, o, params_n_trainable(params)));
     j->state = *s;
@@ -261,12 +280,12 @@ status checkpoint_writer_submit(struct checkpoint_writer *w, const struct params
         error_set(__FILE__, __LINE__, "cannot start the checkpoint thread");
         st = E_NOMEM;
     }
-    if (st != OK) {
-        job_fini(&w->job);
-        return st;
-    }
-    w->writing = true;
-    return OK;
+    w->writing = st == OK;
+    if (st == OK) return OK;
+    job_fini(&w->job);
+    error_prefix("checkpoint of step %" PRId64 " not written", s->step);
+    error_save(st, &w->result); // the end of the run asks how the last write ended
+    return st;
 }
 
 status checkpoint_writer_set_best(struct checkpoint_writer *w, int64_t step)
@@ -281,7 +300,61 @@ status checkpoint_writer_set_best(struct checkpoint_writer *w, int64_t step)
     return prune(w);
 }
 
-const char *checkpoint_writer_model_sum(const struct checkpoint_writer *w)
+static status set_aside(const struct checkpoint_writer *w, int64_t step)
 {
-    return w->model_sum;
+    char *from = NULL, *to = NULL;
+    status st = OK;
+    TRY_GOTO(st, checkpoint_folder_of(w->out_dir, step, &from), out);
+    TRY_GOTO(st, mem_printf(&to, "%s.aside", from), out);
+    TRY_GOTO(st, file_remove_tree(to), out);
+    if (rename(from, to) != 0) {
+        error_set(__FILE__, __LINE__, "cannot rename %s: %s", from, strerror(errno));
+        st = E_IO;
+        goto out;
+    }
+    log_warn("%s is of a later step than the run goes on from; set aside as %s", from, to);
+out:
+    mem_free(to);
+    mem_free(from);
+    return st;
+}
+
+// Removes a link whose checkpoint is gone.
+static status drop_dangling(const char *folder, const char *link)
+{
+    char *path = NULL;
+    TRY(mem_printf(&path, "%s/%s", folder, link));
+    bool failed = !file_exists(path) && unlink(path) != 0 && errno != ENOENT;
+    if (failed) error_set(__FILE__, __LINE__, "cannot remove %s: %s", path, strerror(errno));
+    mem_free(path);
+    return failed ? E_IO : OK;
+}
+
+static status mend_links(const struct checkpoint_writer *w, int64_t newest)
+{
+    char *folder = NULL;
+    status st = OK;
+    TRY(mem_printf(&folder, "%s/checkpoints", w->out_dir));
+    if (newest >= 0) TRY_GOTO(st, point(folder, "latest", newest), out);
+    TRY_GOTO(st, drop_dangling(folder, "latest"), out);
+    TRY_GOTO(st, drop_dangling(folder, "best"), out);
+out:
+    mem_free(folder);
+    return st;
+}
+
+status checkpoint_writer_rewind(struct checkpoint_writer *w, int64_t step)
+{
+    int64_t *steps = NULL, newest = -1;
+    size_t n;
+    TRY(checkpoint_list(w->out_dir, &steps, &n));
+    status st = OK;
+    for (size_t i = 0; i < n && st == OK; i++) {
+        if (steps[i] > step)
+            st = set_aside(w, steps[i]);
+        else
+            newest = steps[i];
+    }
+    mem_free(steps);
+    return st == OK ? mend_links(w, newest) : st;
 }

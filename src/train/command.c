@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "comm/comm.h"
 #include "core/log.h"
 #include "core/mem.h"
 
@@ -84,7 +85,9 @@ int command_main(int argc, char **argv)
         error_set(__FILE__, __LINE__, "standard output could not be written");
         st = E_IO;
     }
-    if (st != OK && st != E_SAVED && error_text()[0] != '\0') { // else another rank has said it
+    // What is wrong before ranks meet is wrong on all of them; what comes later, one has said.
+    bool quiet = (st == E_ARG && comm_launched_rank() > 0) || error_text()[0] == '\0';
+    if (st != OK && st != E_SAVED && !quiet) {
         log_error("%s", error_text());
         print_frames();
     }

@@ -1,6 +1,10 @@
 // shoal eval CONFIG --weights F [key=value ...] [--results OUT.json] [--json OUT]
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
+#include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "train/coco_eval.h"
@@ -27,11 +31,31 @@ static status check_labels(const char *weights, const struct label_set *labels, 
     return st;
 }
 
+// A place that cannot be written is refused before the work, not after it. path may be NULL.
+static status check_place(const char *path)
+{
+    char *folder = NULL;
+    if (path == NULL) return OK;
+    TRY(file_folder_of(path, &folder));
+    bool good = access(folder, W_OK | X_OK) == 0;
+    if (!good) error_set(__FILE__, __LINE__, "cannot write %s: %s", path, strerror(errno));
+    mem_free(folder);
+    return good ? OK : E_IO;
+}
+
 static status load(struct replica *r, const char *weights, const struct label_set *labels,
                    const char *data)
 {
     TRY(check_labels(weights, labels, data));
     return weights_load(detector_params(r->model), weights, WEIGHTS_MODE_EXACT);
+}
+
+static status prepare(const struct request *q, struct replica *r, const struct label_set *labels,
+                      const char *data)
+{
+    TRY(check_place(q->results));
+    TRY(check_place(q->json));
+    return load(r, q->weights, labels, data);
 }
 
 static status report(const struct request *q, const struct validation *v)
@@ -49,28 +73,35 @@ static status evaluate(const struct request *q, const struct config *c, struct c
 {
     struct validation v;
     status st = OK;
-    if (comm_rank(comm) == 0) st = load(r, q->weights, labels, c->data.val);
+    if (comm_rank(comm) == 0) st = prepare(q, r, labels, c->data.val);
     TRY(comm_all_ok(comm, st));
     TRY(replica_broadcast(r, comm));
     TRY(detector_refresh(r->model));
     TRY(validate_run(r, comm, c, d, labels, q->results, &v));
     if (comm_rank(comm) == 0) st = report(q, &v);
     validation_fini(&v);
-    return st;
+    return comm_all_ok(comm, st);
 }
 
-static status body(void *context, const struct config *c, struct comm *comm, bool *failed_together)
+static status open_data(const struct config *c, struct dataset **d, struct label_set *labels)
 {
-    (void)failed_together;
+    TRY(dataset_open(c->data.val, d));
+    return label_set_from_dataset(*d, labels);
+}
+
+static status body(void *context, const struct config *c, struct comm *comm)
+{
     struct dataset *d = NULL;
     struct label_set labels = {0};
     struct replica *r = NULL;
     status st = OK;
-    TRY_GOTO(st, dataset_open(c->data.val, &d), out);
-    TRY_GOTO(st, label_set_from_dataset(d, &labels), out);
-    TRY_GOTO(st, replica_create(c, label_set_n_outputs(&labels), comm, &r), out);
+    TRY_GOTO(st, comm_all_ok(comm, open_data(c, &d, &labels)), out);
+    TRY_GOTO(st, comm_agree(comm, "data.val", dataset_checksum(d)), out);
+    st = replica_create(c, label_set_n_outputs(&labels), comm, &r);
+    TRY_GOTO(st, comm_all_ok(comm, st), out);
     TRY_GOTO(st, evaluate(context, c, comm, d, &labels, r), out);
 out:
+    command_run_check(comm, st);
     replica_destroy(r);
     label_set_fini(&labels);
     dataset_close(d);
@@ -82,7 +113,7 @@ static status run(struct request *q)
     struct config *c = NULL;
     TRY(mem_alloc(&c, 1));
     status st = config_load(q->words[0], q->n_words - 1, q->words + 1, c);
-    if (st == OK) st = command_run(c, body, q);
+    st = command_run(c, st, body, q);
     mem_free(c);
     return st;
 }

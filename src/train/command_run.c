@@ -13,18 +13,33 @@ static status agree(const struct config *c, struct comm *comm)
     return comm_agree(comm, "the config", hash);
 }
 
-status command_run(const struct config *c, command_run_body body, void *context)
+void command_run_check(struct comm *comm, status st)
 {
+    if (st == OK || comm_size(comm) == 1 || comm_failed_together(comm)) return;
+    log_error("%s", error_text());
+    comm_abort(comm, command_exit_code(st));
+}
+
+static status run(struct comm *comm, const struct config *c, status ready, command_run_body body,
+                  void *context)
+{
+    TRY(comm_all_ok(comm, ready));
+    TRY(agree(c, comm));
+    return body(context, c, comm);
+}
+
+status command_run(const struct config *c, status loaded, command_run_body body, void *context)
+{
+    static const struct config_comm_params standard = {.backend = CONFIG_COMM_AUTO};
     struct comm *comm = NULL;
-    bool failed_together = false;
-    TRY(comm_create(&c->comm, &comm));
+    struct error kept = {.code = OK};
+    status ready = loaded == OK ? comm_check(&c->comm) : loaded;
+    if (ready != OK) error_save(ready, &kept);
+    TRY(comm_create(ready == OK ? &c->comm : &standard, &comm));
+    if (ready != OK) ready = error_restore(&kept);
     log_set_rank(comm_rank(comm), comm_size(comm));
-    status st = agree(c, comm);
-    if (st == OK) st = body(context, c, comm, &failed_together);
-    if (st != OK && comm_size(comm) > 1 && !failed_together) {
-        log_error("%s", error_text());
-        comm_abort(comm, command_exit_code(st));
-    }
+    status st = run(comm, c, ready, body, context);
+    command_run_check(comm, st);
     if (comm_rank(comm) != 0) error_clear(); // rank zero speaks for all
     comm_destroy(comm);
     return st;

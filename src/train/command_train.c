@@ -12,7 +12,7 @@ struct request {
     char **words;
 };
 
-static status body(void *context, const struct config *c, struct comm *comm, bool *failed_together)
+static status body(void *context, const struct config *c, struct comm *comm)
 {
     const struct request *q = context;
     struct trainer *t = NULL;
@@ -20,7 +20,7 @@ static status body(void *context, const struct config *c, struct comm *comm, boo
     TRY(trainer_create(c, comm, q->resume, &t, &done));
     if (done) log_info("%s: the run is complete, nothing to do", c->train.out_dir);
     status st = done ? OK : trainer_run(t);
-    *failed_together = t->failed_together;
+    command_run_check(comm, st);
     trainer_destroy(t);
     return st;
 }
@@ -31,7 +31,7 @@ static status run(struct request *q)
     TRY(mem_alloc(&c, 1));
     status st = config_load(q->words[0], q->n_words - 1, q->words + 1, c);
     if (st == OK) st = config_check_training(c);
-    if (st == OK) st = command_run(c, body, q);
+    st = command_run(c, st, body, q);
     mem_free(c);
     return st;
 }

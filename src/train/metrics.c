@@ -13,7 +13,7 @@
 
 struct eval_mark {
     int64_t step;
-    double ap;
+    double ap, ap50;
 };
 
 struct metrics {
@@ -25,10 +25,10 @@ struct metrics {
 
 enum { LOSS_DIGITS = 9 };
 
-static status note_eval(struct metrics *m, int64_t step, double ap)
+static status note_eval(struct metrics *m, int64_t step, double ap, double ap50)
 {
     TRY(mem_grow(&m->evals, &m->capacity, m->n_evals + 1));
-    m->evals[m->n_evals++] = (struct eval_mark){step, ap};
+    m->evals[m->n_evals++] = (struct eval_mark){step, ap, ap50};
     return OK;
 }
 
@@ -45,11 +45,12 @@ static status read_line(struct metrics *m, const char *line, size_t n, int64_t l
     }
     status st = json_get_integer(json_root(document), "step", &step);
     const struct json *eval = json_find(json_root(document), "eval");
-    double ap;
+    double ap, ap50;
     if (st == OK && step <= last_step) {
         *keep = true;
         if (eval != NULL) st = json_get_number(eval, "AP", &ap);
-        if (st == OK && eval != NULL) st = note_eval(m, step, ap);
+        if (st == OK && eval != NULL) st = json_get_number(eval, "AP50", &ap50);
+        if (st == OK && eval != NULL) st = note_eval(m, step, ap, ap50);
     }
     json_destroy(document);
     return st;
@@ -148,13 +149,24 @@ status metrics_add_eval(struct metrics *m, int64_t step, int64_t epoch, const st
     json_write_end(&w);
     json_write_end(&w);
     TRY(flush(m));
-    return note_eval(m, step, e->stats[0]);
+    return note_eval(m, step, e->stats[0], e->stats[1]);
 }
 
-bool metrics_has_eval(const struct metrics *m, int64_t step)
+status metrics_sync(struct metrics *m)
 {
-    for (size_t i = 0; i < m->n_evals; i++)
-        if (m->evals[i].step == step) return true;
+    TRY(flush(m));
+    REQUIRE(fsync(fileno(m->file)) == 0, E_IO, "cannot sync %s: %s", m->path, strerror(errno));
+    return OK;
+}
+
+bool metrics_eval(const struct metrics *m, int64_t step, double *ap, double *ap50)
+{
+    for (size_t i = 0; i < m->n_evals; i++) {
+        if (m->evals[i].step != step) continue;
+        if (ap != NULL) *ap = m->evals[i].ap;
+        if (ap50 != NULL) *ap50 = m->evals[i].ap50;
+        return true;
+    }
     return false;
 }
 

@@ -23,8 +23,10 @@ void metrics_close(struct metrics *m);
 MUST_USE status metrics_add_step(struct metrics *m, const struct metrics_step *s);
 MUST_USE status metrics_add_eval(struct metrics *m, int64_t step, int64_t epoch,
                                  const struct coco_eval *e);
-// Whether that step's evaluation is in the file.
-bool metrics_has_eval(const struct metrics *m, int64_t step);
+// What was added so far is on the disk.
+MUST_USE status metrics_sync(struct metrics *m);
+// Whether that step's evaluation is in the file, and its AP and AP50 (either may be NULL).
+bool metrics_eval(const struct metrics *m, int64_t step, double *ap, double *ap50);
 // The best evaluation's AP and step (the first of equals); false where there is none.
 bool metrics_best(const struct metrics *m, int64_t *step, double *ap);
 

@@ -1,13 +1,40 @@
 // Going on from a checkpoint, or refusing to.
 #include "train/resume.h"
 
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
 
 enum { PATH_BYTES = 4096 };
+
+// A run that goes on from another folder's checkpoint may not mix its own with what out_dir holds.
+static status check_own(const char *out_dir, const char *wanted)
+{
+    char *parent = NULL, own[PATH_MAX], there[PATH_MAX], real[PATH_MAX];
+    status st = OK;
+    if (!checkpoint_exists(out_dir)) return OK;
+    TRY(mem_printf(&parent, "%s/checkpoints", out_dir));
+    bool same = realpath(parent, own) != NULL && realpath(wanted, real) != NULL;
+    mem_free(parent);
+    parent = NULL;
+    if (same) {
+        TRY(file_folder_of(real, &parent));
+        same = realpath(parent, there) != NULL && strcmp(own, there) == 0;
+        mem_free(parent);
+    }
+    if (!same) {
+        error_set(__FILE__, __LINE__,
+                  "%s holds checkpoints of its own; to go on from %s choose another train.out_dir",
+                  out_dir, wanted);
+        st = E_ARG;
+    }
+    return st;
+}
 
 // Rank zero's decision: an empty path is a fresh start.
 static status decide(const char *out_dir, const char *wanted, char path[PATH_BYTES], int64_t *step)
@@ -26,6 +53,7 @@ static status decide(const char *out_dir, const char *wanted, char path[PATH_BYT
         if (folder == NULL) return OK;
     } else {
         TRY(checkpoint_verify(wanted));
+        TRY(check_own(out_dir, wanted));
         TRY(mem_strdup(wanted, &folder));
     }
     struct checkpoint_state s = {0};

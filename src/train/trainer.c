@@ -10,7 +10,7 @@
 #include "core/mem.h"
 #include "train/resume.h"
 
-static status open_data(struct trainer *t)
+static status open_data(struct trainer *t, int64_t *steps_per_epoch)
 {
     const struct config *c = t->config;
     struct label_set val = {0};
@@ -21,6 +21,11 @@ static status open_data(struct trainer *t)
     status st = label_set_same(&t->labels, c->data.train, &val, c->data.val);
     label_set_fini(&val);
     TRY(st);
+    return loader_steps_per_epoch(t->train, c->data.drop_empty, c->train.batch, steps_per_epoch);
+}
+
+static status agree_on_data(struct trainer *t)
+{
     TRY(comm_agree(t->comm, "data.train", dataset_checksum(t->train)));
     return comm_agree(t->comm, "data.val", dataset_checksum(t->val));
 }
@@ -66,24 +71,24 @@ static status check_resume(struct trainer *t, const struct resume *resume)
     return OK;
 }
 
-// Weights are drawn by every rank alike; what comes from files, rank zero reads and broadcasts.
-static status build_model(struct trainer *t, const struct resume *resume)
+// Weights are drawn by every rank alike; what comes from files, rank zero reads.
+static status build_own_model(struct trainer *t, const struct resume *resume)
 {
     const struct config *c = t->config;
     TRY(replica_create(c, label_set_n_outputs(&t->labels), t->comm, &t->replica));
     TRY(replica_prepare_training(t->replica, c, t->comm));
     describe_layout(t);
     TRY(detector_init(t->replica->model, (uint64_t)c->train.seed));
-    status st = OK;
-    if (comm_rank(t->comm) == 0) {
-        st = check_resume(t, resume);
-        if (st == OK) st = load_weights(t, resume);
-    }
-    TRY(comm_all_ok(t->comm, st));
+    if (comm_rank(t->comm) != 0) return OK;
+    TRY(check_resume(t, resume));
+    return load_weights(t, resume);
+}
+
+static status build_model(struct trainer *t, const struct resume *resume)
+{
+    TRY(comm_all_ok(t->comm, build_own_model(t, resume)));
     TRY(replica_broadcast(t->replica, t->comm));
-    TRY(detector_refresh(t->replica->model));
-    t->step = resume->step;
-    return OK;
+    return detector_refresh(t->replica->model);
 }
 
 static status open_logs(struct trainer *t, const struct resume *resume)
@@ -92,6 +97,7 @@ static status open_logs(struct trainer *t, const struct resume *resume)
     char *path = NULL;
     TRY(file_make_folders(c->train.out_dir));
     TRY(checkpoint_writer_create(c->train.out_dir, c->checkpoint.keep, &t->writer));
+    TRY(checkpoint_writer_rewind(t->writer, resume->step));
     TRY(mem_printf(&path, "%s/metrics.jsonl", c->train.out_dir));
     status st = metrics_open(path, resume->step, &t->metrics);
     mem_free(path);
@@ -99,11 +105,13 @@ static status open_logs(struct trainer *t, const struct resume *resume)
     int64_t best_step;
     double best_ap;
     char *folder = NULL;
-    if (!metrics_best(t->metrics, &best_step, &best_ap)) return OK;
-    TRY(checkpoint_folder_of(c->train.out_dir, best_step, &folder));
-    st = file_exists(folder) ? checkpoint_writer_set_best(t->writer, best_step) : OK;
-    mem_free(folder);
-    return st;
+    if (metrics_best(t->metrics, &best_step, &best_ap)) {
+        TRY(checkpoint_folder_of(c->train.out_dir, best_step, &folder));
+        st = file_exists(folder) ? checkpoint_writer_set_best(t->writer, best_step) : OK;
+        mem_free(folder);
+        TRY(st);
+    }
+    return checkpoint_remove_done(c->train.out_dir);
 }
 
 static status start_loader(struct trainer *t)
@@ -146,22 +154,20 @@ static status set_up(struct trainer *t, const char *wanted, bool *done)
     const struct config *c = t->config;
     struct resume resume = {0};
     int64_t steps_per_epoch, done_step = -1;
-    TRY(comm_all_ok(t->comm, open_data(t)));
-    TRY(loader_steps_per_epoch(t->train, c->data.drop_empty, c->train.batch, &steps_per_epoch));
+    TRY(comm_all_ok(t->comm, open_data(t, &steps_per_epoch)));
+    TRY(agree_on_data(t));
     schedule_init(&t->schedule, c, steps_per_epoch);
     TRY(resume_decide(t->comm, c->train.out_dir, wanted, &resume));
     if (comm_rank(t->comm) == 0) (void)checkpoint_read_done(c->train.out_dir, &done_step);
     status st = OK;
     TRY_GOTO(st, comm_broadcast(t->comm, 0, &done_step, sizeof done_step), out);
-    *done = resume.folder != NULL && done_step >= t->schedule.total_steps;
+    *done = resume.step >= t->schedule.total_steps && done_step >= t->schedule.total_steps;
     if (*done) goto out;
+    t->step = resume.step;
+    TRY_GOTO(st, comm_all_ok(t->comm, start_loader(t)), out); // refuses batches that do not divide
     TRY_GOTO(st, build_model(t, &resume), out);
-    if (comm_rank(t->comm) == 0) {
-        st = open_logs(t, &resume);
-        if (st == OK) st = checkpoint_remove_done(c->train.out_dir);
-    }
+    if (comm_rank(t->comm) == 0) st = open_logs(t, &resume);
     TRY_GOTO(st, comm_all_ok(t->comm, st), out);
-    TRY_GOTO(st, start_loader(t), out);
     TRY_GOTO(st, config_dump(c, &t->config_yaml), out);
     say_plan(t);
 out:
@@ -176,7 +182,6 @@ status trainer_create(const struct config *c, struct comm *comm, const char *res
     TRY(mem_zalloc(&t, 1));
     t->config = c;
     t->comm = comm;
-    t->last_ap = t->last_ap50 = -1;
     *done = false;
     status st = set_up(t, resume, done);
     if (st != OK) {

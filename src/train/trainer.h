@@ -22,9 +22,7 @@ struct trainer {
     // Rank zero's alone, NULL elsewhere:
     struct checkpoint_writer *writer;
     struct metrics *metrics;
-    double last_ap, last_ap50; // of the newest evaluation, -1 before
-    // Where every rank knows of a failure and rank zero has the message: no abort is needed.
-    bool failed_together;
+    bool warned; // of what an evaluation found odd in the data
 };
 
 // Opens data, model and logs; resumes as resume says: NULL (a fresh run: an out_dir with

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "train/validate.h"
@@ -50,8 +51,7 @@ static status stop_if_bad(struct trainer *t, const struct replica_losses *own, d
                   "step %" PRId64 ": a loss is not finite: %.*s weights were left as before the "
                   "step; lower optimizer.lr, set optimizer.clip_norm, or look at these images",
                   t->step + 1, n, all != NULL ? all : "");
-        t->failed_together = true;
-        st = E_FORMAT;
+        st = comm_all_ok(t->comm, E_FORMAT); // rank zero's message is the one that counts
     }
     mem_free(all);
     mem_free(offset);
@@ -119,6 +119,7 @@ static status one_step(struct trainer *t, struct progress *progress)
 static status write_checkpoint(struct trainer *t)
 {
     if (t->writer == NULL) return OK;
+    TRY(metrics_sync(t->metrics)); // a resume from here finds every step before it
     struct checkpoint_state s = {.step = t->step,
                                  .epoch = schedule_epoch(&t->schedule, t->step),
                                  .seed = t->config->train.seed,
@@ -137,9 +138,8 @@ static status record_evaluation(struct trainer *t, const struct validation *v)
     int64_t best_step;
     double best_ap = -1;
     bool any = metrics_best(t->metrics, &best_step, &best_ap);
-    if (t->last_ap < 0) coco_eval_warn(e); // once is enough
-    t->last_ap = e->stats[0];
-    t->last_ap50 = e->stats[1];
+    if (!t->warned) coco_eval_warn(e); // once is enough
+    t->warned = true;
     log_info("step %" PRId64 ": AP %.4f, AP50 %.4f, AP75 %.4f on %" PRId64 " of %" PRId64
              " images in %.1f s",
              t->step, e->stats[0], e->stats[1], e->stats[2], v->n_images, v->n_expected,
@@ -190,20 +190,35 @@ static status after_step(struct trainer *t)
     return evaluating ? evaluate(t) : OK;
 }
 
+// A run that has nothing left to do but came from another folder's checkpoint still leaves one
+// here.
+static status make_up_checkpoint(struct trainer *t)
+{
+    char *folder = NULL;
+    if (t->writer == NULL || t->step < t->schedule.total_steps) return OK;
+    TRY(checkpoint_folder_of(t->config->train.out_dir, t->step, &folder));
+    bool there = file_exists(folder);
+    mem_free(folder);
+    return there ? OK : write_checkpoint(t);
+}
+
 // A run that was killed between a checkpoint and its evaluation makes the evaluation up.
 static status make_up_evaluation(struct trainer *t)
 {
     char missing = 0;
     if (comm_rank(t->comm) == 0)
-        missing = evaluation_due(t) && !metrics_has_eval(t->metrics, t->step);
+        missing = evaluation_due(t) && !metrics_eval(t->metrics, t->step, NULL, NULL);
     TRY(comm_broadcast(t->comm, 0, &missing, sizeof missing));
     return missing ? evaluate(t) : OK;
 }
 
-static status check_expected(const char *key, const struct config_list *want, double got)
+static status check_expected(const struct trainer *t, const char *key,
+                             const struct config_list *want, bool any, double got)
 {
     if (want->n < 2) return OK;
     double least = want->value[0] - want->value[1];
+    REQUIRE(any, E_ARG, "%s: no evaluation of step %" PRId64 " tells; set eval.every_epochs", key,
+            t->step);
     REQUIRE(100 * got >= least, E_FORMAT, "%s: reached %.2f, expected %g within %g", key, 100 * got,
             want->value[0], want->value[1]);
     log_info("%s: reached %.2f, expected %g within %g: good", key, 100 * got, want->value[0],
@@ -217,11 +232,13 @@ static status finish(struct trainer *t)
     const struct config *c = t->config;
     if (t->writer == NULL) return OK;
     TRY(checkpoint_writer_wait(t->writer));
-    TRY(checkpoint_write_done(c->train.out_dir, t->step, checkpoint_writer_model_sum(t->writer)));
+    TRY(checkpoint_write_done(c->train.out_dir, t->step));
     log_info("done: %" PRId64 " steps; %s/checkpoints/latest holds the weights", t->step,
              c->train.out_dir);
-    TRY(check_expected("expect.bbox_ap", &c->expect.bbox_ap, t->last_ap));
-    return check_expected("expect.bbox_ap50", &c->expect.bbox_ap50, t->last_ap50);
+    double ap = -1, ap50 = -1;
+    bool any = metrics_eval(t->metrics, t->step, &ap, &ap50);
+    TRY(check_expected(t, "expect.bbox_ap", &c->expect.bbox_ap, any, ap));
+    return check_expected(t, "expect.bbox_ap50", &c->expect.bbox_ap50, any, ap50);
 }
 
 static status run_steps(struct trainer *t, struct progress *progress)
@@ -235,6 +252,7 @@ static status run_steps(struct trainer *t, struct progress *progress)
 
 status trainer_run(struct trainer *t)
 {
+    TRY(make_up_checkpoint(t));
     TRY(make_up_evaluation(t));
     struct progress progress;
     progress_begin(&progress, &(struct progress_params){.what = "train",

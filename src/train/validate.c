@@ -31,7 +31,7 @@ static status detect_all(struct replica *r, struct loader *loader, const struct 
         if (st == E_END) return OK;
         TRY(st);
         st = detect_batch(r, b, labels, p);
-        progress_add(progress, (int64_t)b->n_images * n_ranks);
+        progress_add(progress, (int64_t)b->n_images * n_ranks); // the others are about as far
         batch_destroy(b);
         TRY(st);
     }
@@ -99,8 +99,10 @@ status validate_run(struct replica *r, struct comm *comm, const struct config *c
     size_t *offset = NULL, n = (size_t)comm_size(comm);
     double begin_s = clock_now_s();
     *out = (struct validation){0};
-    status st = detect_part(r, comm, c, d, labels, &own);
-    TRY_GOTO(st, comm_all_ok(comm, st), out);
+    status st = OK;
+    // A rank that fails here takes the job down at once: meeting first would mean waiting until the
+    // others are through with all of their images.
+    TRY_GOTO(st, detect_part(r, comm, c, d, labels, &own), out);
     TRY_GOTO(st, mem_zalloc(&offset, n + 1), out);
     TRY_GOTO(st, comm_gather(comm, own.data, own.n, &all, offset), out);
     if (comm_rank(comm) == 0) st = finish(all, offset[n], d, labels, results_path, out);

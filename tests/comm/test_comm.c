@@ -1,6 +1,7 @@
 // The comm table on one rank, and the same tests on several under mpirun.
 #include "comm/comm.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,8 +60,9 @@ TEST(disagreement_is_noticed_by_all)
 {
     EXPECT_OK(comm_agree(comm, "the config", 7));
     if (comm_size(comm) == 1) return;
-    EXPECT_STATUS(comm_agree(comm, "the config", comm_rank(comm) == 1 ? 8 : 7), E_COMM);
-    EXPECT_HAS(error_text(), "the config differs");
+    EXPECT_STATUS(comm_agree(comm, "the config", comm_rank(comm) == 1 ? 8 : 7), E_ARG);
+    EXPECT_HAS(error_text(), "the config on 1 of");
+    EXPECT(comm_failed_together(comm));
 }
 
 static status fail_here(void)
@@ -73,8 +75,56 @@ TEST(one_ranks_failure_is_everybodys)
     EXPECT_OK(comm_all_ok(comm, OK));
     bool mine = comm_rank(comm) == comm_size(comm) - 1;
     status st = comm_all_ok(comm, mine ? fail_here() : OK);
-    EXPECT_EQ(st, mine ? E_IO : E_COMM);
-    EXPECT_HAS(error_text(), mine ? "disk gone" : "failed; its own message says why");
+    EXPECT_EQ(st, E_IO);
+    EXPECT(comm_failed_together(comm));
+    char want[64] = "disk gone";
+    if (comm_size(comm) > 1)
+        snprintf(want, sizeof want, "on rank %d: disk gone", comm_size(comm) - 1);
+    EXPECT_STR(error_text(), want);
+    EXPECT_OK(comm_all_ok(comm, OK)); // whoever survived it starts anew
+    EXPECT(!comm_failed_together(comm));
+}
+
+TEST(every_rank_failing_alike_gives_rank_zeros_message)
+{
+    error_set(__FILE__, __LINE__, "rank %d says so", comm_rank(comm));
+    EXPECT_STATUS(comm_all_ok(comm, E_FORMAT), E_FORMAT);
+    EXPECT_STR(error_text(), "rank 0 says so");
+}
+
+TEST(sums_of_every_size_are_whole_and_alike_on_all_ranks)
+{
+    static const size_t sizes[] = {1, 1000, 16384, 262144, 3000001};
+    for (size_t k = 0; k < COUNT(sizes); k++) {
+        size_t n = sizes[k];
+        float *x;
+        EXPECT_OK(mem_alloc(&x, n));
+        for (size_t i = 0; i < n; i++) x[i] = (float)(i % 4096) / (float)(3 + comm_rank(comm));
+        EXPECT_OK(comm_sum_f32(comm, COMM_CHANNEL_GRADIENTS, x, n));
+        uint64_t hash = 0;
+        size_t wrong = 0;
+        for (size_t i = 0; i < n; i++) {
+            double want = 0;
+            for (int r = 0; r < comm_size(comm); r++) want += (double)(i % 4096) / (3.0 + r);
+            wrong += !(x[i] >= want * (1 - 1e-6) && x[i] <= want * (1 + 1e-6));
+            uint32_t bits;
+            memcpy(&bits, &x[i], sizeof bits);
+            hash = hash * 1000003 + bits;
+        }
+        EXPECT_EQ(wrong, 0);
+        EXPECT_OK(comm_agree(comm, "the sum", hash));
+        mem_free(x);
+    }
+}
+
+TEST(one_process_among_many_is_refused)
+{
+    struct config_comm_params self = {.backend = CONFIG_COMM_SELF};
+    EXPECT_EQ(comm_launched_rank(), comm_rank(comm));
+    EXPECT_EQ(comm_launched_size(), comm_size(comm));
+    EXPECT_STATUS(comm_check(&self), comm_size(comm) > 1 ? E_ARG : OK);
+    self.backend = CONFIG_COMM_NCCL;
+    EXPECT_STATUS(comm_check(&self), E_UNSUPPORTED);
 }
 
 int main(int argc, char **argv)
