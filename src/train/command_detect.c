@@ -155,6 +155,38 @@ out:
     return st;
 }
 
+struct picture_name {
+    char *stem;
+    const char *path;
+};
+
+static int by_stem(const void *a, const void *b)
+{
+    return strcmp(((const struct picture_name *)a)->stem, ((const struct picture_name *)b)->stem);
+}
+
+// Two images of one name would share a picture and an id.
+static status check_names(const struct request *q)
+{
+    struct picture_name *names = NULL;
+    status st = OK;
+    TRY(mem_zalloc(&names, (size_t)q->n_words));
+    for (int i = 0; i < q->n_words && st == OK; i++) {
+        names[i].path = q->words[i];
+        st = stem_of(q->words[i], &names[i].stem);
+    }
+    if (st == OK) qsort(names, (size_t)q->n_words, sizeof *names, by_stem);
+    for (int i = 1; i < q->n_words && st == OK; i++) {
+        if (by_stem(&names[i - 1], &names[i]) != 0) continue;
+        error_set(__FILE__, __LINE__, "%s and %s would both become %s.png; detect one at a time",
+                  names[i - 1].path, names[i].path, names[i].stem);
+        st = E_ARG;
+    }
+    for (int i = 0; i < q->n_words; i++) mem_free(names[i].stem);
+    mem_free(names);
+    return st;
+}
+
 static status all_images(struct job *j)
 {
     const struct request *q = j->request;
@@ -179,6 +211,7 @@ static status run(const struct request *q)
     struct comm *comm = NULL;
     struct job j = {.request = q};
     status st = OK;
+    TRY(check_names(q));
     TRY(comm_create(&alone, &comm));
     TRY_GOTO(st, predictor_create(q->weights, q->config, comm, &j.model), out);
     if (q->compare != NULL)

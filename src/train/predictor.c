@@ -5,6 +5,15 @@
 #include "io/transform.h"
 #include "train/weights.h"
 
+// What the training machine was like says nothing about this one.
+static void forget_machine(struct config *c)
+{
+    c->train.device = CONFIG_DEVICE_AUTO;
+    c->train.devices_per_rank = 1;
+    c->train.threads = 0;
+    if (c->train.precision == CONFIG_PRECISION_TF32) c->train.precision = CONFIG_PRECISION_FP32;
+}
+
 static status read_settings(struct predictor *p, const char *weights, const char *config_path)
 {
     struct weights_info info;
@@ -17,6 +26,7 @@ static status read_settings(struct predictor *p, const char *weights, const char
     else if (info.config_yaml != NULL)
         st = config_parse(info.config_yaml, weights, &p->config);
     bool any = config_path != NULL || info.config_yaml != NULL;
+    if (st == OK && any && config_path == NULL) forget_machine(&p->config);
     weights_info_fini(&info);
     TRY(st);
     REQUIRE(any, E_ARG, "%s does not carry the model's settings; add --config", weights);
