@@ -115,15 +115,14 @@ static struct inspect_category *find(struct inspect_report *r, int32_t label)
     return NULL;
 }
 
-static void count_boxes(struct inspect_report *r, const struct record_image *image)
+static void count_boxes(struct inspect_report *r, const struct record_image *image, uint64_t number)
 {
     for (int i = 0; i < image->n_annotations; i++) {
         const struct annotation *a = &image->annotations[i];
         struct inspect_category *c = find(r, a->label);
         ASSERT(c != NULL); // dataset_read has checked it
-        bool is_first = true;
-        for (int k = 0; k < i; k++) is_first &= image->annotations[k].label != a->label;
-        c->images += is_first;
+        c->images += c->last_image != number;
+        c->last_image = number;
         c->crowds += a->is_crowd;
         c->boxes += !a->is_crowd;
         if (!a->is_crowd) count_size(r, a);
@@ -144,7 +143,7 @@ static void count_image(struct inspector *x, const struct slot *slot)
     if (image->w > r->max_w) r->max_w = image->w;
     r->mean_h += (image->h - r->mean_h) / (double)x->counts.images;
     r->mean_w += (image->w - r->mean_w) / (double)x->counts.images;
-    count_boxes(r, image);
+    count_boxes(r, image, x->counts.images);
     for (int c = 0; c < 3; c++) inspect_join(&r->channels[c], &slot->channels[c]);
 }
 

@@ -11,6 +11,7 @@ enum { INSPECT_SIZE_BINS = 12 };
 struct inspect_category {
     struct category category; // name borrowed from the data set
     uint64_t boxes, crowds, images;
+    uint64_t last_image; // private: the number of the last image counted, from 1
 };
 
 // Count, mean and sum of squared deviations, joined without loss of digits (Welford 1962; Chan,
