@@ -452,6 +452,42 @@ TEST(mixed_and_missing_files_are_refused)
     EXPECT_HAS(error_text(), "make it with shoal pack");
 }
 
+TEST(odd_jpegs_are_packed_or_skipped_and_never_crash)
+{
+    struct pack_report report;
+    struct dataset *d = NULL;
+    char images[512];
+    if (test_shared_data("jpeg_odd") == NULL) {
+        printf("  not here: jpeg_odd\n");
+        return;
+    }
+    snprintf(images, sizeof images, "%s", test_shared_data("jpeg_odd"));
+    FILE *f = fopen(mini_path("odd.json"), "w");
+    DIR *folder = opendir(images);
+    EXPECT(f != NULL && folder != NULL);
+    if (f == NULL || folder == NULL) return;
+    unsigned n = 0;
+    fputs("{\"categories\": [], \"annotations\": [], \"images\": [", f);
+    for (struct dirent *e; (e = readdir(folder)) != NULL;)
+        if (strstr(e->d_name, ".jp") != NULL)
+            fprintf(f, "%s{\"id\": \"%s\", \"file_name\": \"%s\"}", n++ > 0 ? ", " : "", e->d_name,
+                    e->d_name);
+    fputs("]}", f);
+    EXPECT_EQ(fclose(f), 0);
+    (void)closedir(folder);
+    EXPECT_OK(pack_coco(&(struct pack_params){.annotations = mini_path("odd.json"),
+                                              .images = images,
+                                              .out = mini_path("odd/set"),
+                                              .shards = 3,
+                                              .skip_bad = true},
+                        &report));
+    EXPECT(report.skipped_images > 0 && report.images > 0);
+    EXPECT_EQ(report.skipped_images + report.images, n);
+    EXPECT_OK(dataset_open(mini_path("odd/set"), &d));
+    if (d != NULL) EXPECT_EQ(dataset_n_images(d), report.images);
+    dataset_close(d);
+}
+
 TEST(real_coco_pictures_come_back_as_the_json_has_them)
 {
     struct pack_report report;
