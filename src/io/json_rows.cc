@@ -68,33 +68,21 @@ status read_cell(rows *r, ondemand::value v, json_cell *cell)
     return OK;
 }
 
-// Whether the key is name: compared raw, as keys are hardly ever escaped; unescaped where one is.
-bool key_is(ondemand::raw_json_string key, const char *name, size_t bytes)
-{
-    return memcmp(key.raw(), name, bytes) == 0 && key.raw()[bytes] == '"';
-}
-
-bool key_is_escaped(ondemand::raw_json_string key)
-{
-    for (const char *p = key.raw(); *p != '"'; p++)
-        if (*p == '\\') return true;
-    return false;
-}
-
+// Which of n names the key is, -1: none. Keys are compared raw, as they are hardly ever escaped.
 status find_key(source *s, ondemand::document *d, ondemand::field *field, const char *const *names,
                 const size_t *bytes, int n, int *found)
 {
+    const char *raw = field->key().raw();
+    std::string_view key;
+    size_t length = 0;
+    while (raw[length] != '"' && raw[length] != '\\') length++;
+    if (raw[length] == '"')
+        key = std::string_view(raw, length);
+    else
+        TRY_JSON(field->unescaped_key().get(key));
     *found = -1;
-    ondemand::raw_json_string key = field->key();
-    if (key_is_escaped(key)) {
-        std::string_view text;
-        TRY_JSON(field->unescaped_key().get(text));
-        for (int i = 0; i < n; i++)
-            if (text == std::string_view(names[i], bytes[i])) *found = i;
-        return OK;
-    }
     for (int i = 0; i < n && *found < 0; i++)
-        if (key_is(key, names[i], bytes[i])) *found = i;
+        if (bytes[i] == key.size() && memcmp(key.data(), names[i], key.size()) == 0) *found = i;
     return OK;
 }
 
