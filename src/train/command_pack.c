@@ -57,6 +57,7 @@ static status run(struct pack_params *p, const char *labels, const char *split)
     }
     TRY_GOTO(st, pack_coco(p, &report), out);
 out:
+    p->splits = NULL;
     mem_free(text);
     return st;
 }
