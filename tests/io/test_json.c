@@ -2,6 +2,7 @@
 #include "io/json.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,13 @@
 #include "core/mem.h"
 #include "io/json_write.h"
 #include "support/test.h"
+
+// Without the sync of core/file.h: there are thousands of files here.
+static void write_plain(const char *path, const char *text, size_t n)
+{
+    FILE *f = fopen(path, "wb");
+    EXPECT(f != NULL && fwrite(text, 1, n, f) == n && fclose(f) == 0);
+}
 
 static status parse(const char *text, struct json_document **d)
 {
@@ -187,7 +195,7 @@ static status read_rows(const char *text, struct seen *s)
 {
     char path[256];
     snprintf(path, sizeof path, "%s/rows.json", test_folder());
-    EXPECT_OK(file_write(path, text, strlen(text)));
+    write_plain(path, text, strlen(text));
     *s = (struct seen){0};
     return json_read_tables(path, tables, 3, s);
 }

@@ -9,6 +9,13 @@
 #include "io/label_map.h"
 #include "support/test.h"
 
+// Without the sync of core/file.h: there are thousands of files here.
+static void write_plain(const char *path, const char *text, size_t n)
+{
+    FILE *f = fopen(path, "wb");
+    EXPECT(f != NULL && fwrite(text, 1, n, f) == n && fclose(f) == 0);
+}
+
 static const struct category categories[] = {
     {18, 18, "dog \"\\\n\xc3\xa9"}, {1, 1, "person"}, {3, 3, "car"}};
 
@@ -66,7 +73,7 @@ TEST(every_changed_character_that_matters_is_found)
     EXPECT_OK(file_read(manifest_path(), &text, &n));
     for (size_t i = 0; i < n; i++) {
         text[i] ^= 1;
-        EXPECT_OK(file_write(manifest_path(), text, n));
+        write_plain(manifest_path(), text, n);
         text[i] ^= 1;
         if (manifest_read(manifest_path(), &back) != OK) {
             EXPECT_HAS(error_text(), "a.json");
@@ -120,7 +127,7 @@ static const char *map_path(const char *text)
 {
     static char path[256];
     snprintf(path, sizeof path, "%s/a.pbtxt", test_folder());
-    if (text != NULL) EXPECT_OK(file_write(path, text, strlen(text)));
+    if (text != NULL) write_plain(path, text, strlen(text));
     return path;
 }
 

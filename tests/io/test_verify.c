@@ -47,6 +47,14 @@ TEST(a_good_data_set_has_no_problems)
     EXPECT(p.n == 0 && report.problems == 0 && report.records == 7);
 }
 
+// One byte of a file, without the sync of file_write.
+static void poke(const char *file, size_t at, char value)
+{
+    FILE *f = fopen(file, "r+b");
+    EXPECT(f != NULL && fseek(f, (long)at, SEEK_SET) == 0 && fputc(value, f) != EOF &&
+           fclose(f) == 0);
+}
+
 // Flips a bit of every stride-th byte of a file in turn; every one must be found.
 static void flip_all(const char *set, const char *file, size_t stride, bool may_fail)
 {
@@ -56,14 +64,12 @@ static void flip_all(const char *set, const char *file, size_t stride, bool may_
     for (size_t i = 0; i < n; i += stride) {
         struct problems p;
         struct verify_report report;
-        data[i] ^= (char)(1 << i % 8);
-        EXPECT_OK(file_write(file, data, n));
-        data[i] ^= (char)(1 << i % 8);
+        poke(file, i, (char)(data[i] ^ (char)(1 << i % 8)));
         status st = verify(set, &p, &report);
         bool found = st == OK ? p.n > 0 : may_fail && st == E_FORMAT;
         if (!found) test_fail(__FILE__, __LINE__, "%s: byte %zu: %s", file, i, status_name(st));
+        poke(file, i, data[i]);
     }
-    EXPECT_OK(file_write(file, data, n));
     mem_free(data);
 }
 
