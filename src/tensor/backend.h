@@ -119,16 +119,17 @@ struct sample_params {
 // What the samplers chose, row by row, image after image: (n_images * per_image) rows at the most.
 // On a backend with host_counts the rows in use come first, without holes; else rows beyond an
 // image's count have image -1.
-struct samples {     // device memory
-    int32_t *image;  // image of the row
-    int32_t *index;  // rpn: number of the anchor; roi: the row in proposals, or capacity + gt
-    float *boxes;    // (rows, 4): rpn: the anchor; roi: the roi
-    int32_t *label;  // rpn: 0 or 1; roi: 0..
-    int32_t *column; // of its delta: rpn: anchor within the cell, roi: label; -1: no box loss
-    float *delta;    // (rows, 4) regression target, 0 where column is -1
-    float *weight;   // 1 / rows of this image: each loss's mean over what was sampled
-    int32_t *count;  // (n_images)
-    int32_t per_image;
+struct samples {       // device memory
+    int32_t *image;    // image of the row
+    int32_t *index;    // rpn: number of the anchor; roi: the row in proposals, or capacity + gt
+    float *boxes;      // (rows, 4): rpn: the anchor; roi: the roi
+    int32_t *label;    // rpn: 0 or 1; roi: 0..
+    int32_t *column;   // of its delta: rpn: anchor within the cell, roi: label; -1: no box loss
+    float *delta;      // (rows, 4) regression target, 0 where column is -1
+    float *weight;     // 1 / rows of this image: each loss's mean over what was sampled
+    int32_t *count;    // (n_images)
+    int32_t per_image; // rows there is room for per image; may be fewer than sample_params asks
+                       // for where there are fewer candidates
 };
 
 struct detections_params {

@@ -70,7 +70,7 @@ static void write_row(const struct job *j, int32_t image, int32_t anchor, int64_
 
 static void write_rows(const struct job *j)
 {
-    int64_t row = 0, capacity = (int64_t)j->p->n_images * j->q->per_image;
+    int64_t row = 0, capacity = (int64_t)j->p->n_images * j->out->per_image;
     for (int32_t i = 0; i < j->p->n_images; i++)
         for (int32_t k = 0; k < j->out->count[i]; k++)
             write_row(j, i, j->picks[2 * (int64_t)i * j->q->per_image + k].row, row++);
