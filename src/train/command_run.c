@@ -20,6 +20,13 @@ void command_run_check(struct comm *comm, status st)
     comm_abort(comm, command_exit_code(st));
 }
 
+// Before ranks part: a launcher ends the others as soon as one has left with a failure.
+static void speak_for_all(const struct comm *comm, status st)
+{
+    if (comm_rank(comm) == 0 && st != OK && st != E_SAVED) log_error("%s", error_text());
+    error_clear();
+}
+
 static status run(struct comm *comm, const struct config *c, status ready, command_run_body body,
                   void *context)
 {
@@ -40,7 +47,7 @@ status command_run(const struct config *c, status loaded, command_run_body body,
     log_set_rank(comm_rank(comm), comm_size(comm));
     status st = run(comm, c, ready, body, context);
     command_run_check(comm, st);
-    if (comm_rank(comm) != 0) error_clear(); // rank zero speaks for all
+    if (comm_size(comm) > 1) speak_for_all(comm, st);
     comm_destroy(comm);
     return st;
 }
