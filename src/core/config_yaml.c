@@ -279,12 +279,27 @@ status config_yaml_read(const struct config_yaml *y, struct config *c)
     return st;
 }
 
+// libfyaml takes a zero byte for the end of the text, and what comes before for all of it.
+static status refuse_binary(const char *path, const char *text, size_t n)
+{
+    int line = 1;
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)text[i];
+        bool is_text = c >= ' ' ? c != 0x7f && c < 0xf8 : c == '\t' || c == '\n' || c == '\r';
+        REQUIRE(is_text, E_FORMAT, "%s:%d: no YAML: byte 0x%02x at %zu stands in no text", path,
+                line, c, i);
+        line += c == '\n';
+    }
+    return OK;
+}
+
 status config_yaml_read_file(const char *path, const struct config_yaml *named_by, struct config *c)
 {
     status st = OK;
     char *text = NULL, *folder = NULL;
     size_t n = 0;
     TRY_GOTO(st, file_read(path, &text, &n), out);
+    TRY_GOTO(st, refuse_binary(path, text, n), out);
     TRY_GOTO(st, file_folder_of(path, &folder), out);
     struct config_yaml y = {
         .name = path, .text = text, .n = n, .folder = folder, .named_by = named_by};
