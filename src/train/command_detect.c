@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/file.h"
 #include "core/log.h"
@@ -187,11 +188,10 @@ static status check_names(const struct request *q)
     return st;
 }
 
-static status all_images(struct job *j)
+static status write_all(struct job *j)
 {
     const struct request *q = j->request;
     char *path = NULL;
-    TRY(file_make_folders(q->out));
     TRY(mem_printf(&path, "%s/results.json", q->out));
     status st = file_atomic_open(path, &j->results);
     mem_free(path);
@@ -202,6 +202,17 @@ static status all_images(struct job *j)
     if (st == OK) json_write_end(&j->json);
     if (st == OK) st = file_atomic_commit(&j->results);
     file_atomic_abort(&j->results);
+    return st;
+}
+
+// A folder that was made for nothing goes again.
+static status all_images(struct job *j)
+{
+    const char *out = j->request->out;
+    bool was_there = file_exists(out);
+    TRY(file_make_folders(out));
+    status st = write_all(j);
+    if (st != OK && !was_there) (void)rmdir(out); // refused where a picture lies in it
     return st;
 }
 
