@@ -1,10 +1,17 @@
 // Linked into every program of a sanitizer build; without one it is empty.
 #ifdef SHOAL_SANITIZED
 
-// sanitizer/lsan_interface.h
+// sanitizer/asan_interface.h, lsan_interface.h
+const char *__asan_default_options(void);
 const char *__lsan_default_options(void);
 const char *__lsan_default_suppressions(void);
 int dlclose(void *handle); // dlfcn.h
+
+// Memory that is refused is reported by the program, as without a sanitizer.
+const char *__asan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
 
 const char *__lsan_default_options(void)
 {

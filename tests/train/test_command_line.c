@@ -16,15 +16,20 @@ static const struct command_line_option options[] = {
     {"number", COMMAND_LINE_NUMBER, &number, "X", "0 to 1", 0, 1, false},
 };
 
+enum { MOST_WORDS = 8 };
+
+// argv is copied to where *words may point after the call.
 static status parse(char **argv, int *n_words, char ***words)
 {
+    static char *kept[MOST_WORDS + 1];
     const struct command_line line = {"shoal x --text T A", "About.", options,
                                       COUNT(options),       1,        2};
     int argc = 0;
-    while (argv[argc] != NULL) argc++;
+    for (; argv[argc] != NULL; argc++) kept[argc] = argv[argc];
+    kept[argc] = NULL;
     bool is_help;
     flag = false, text = NULL, integer = 5, number = 0.5;
-    return command_line_parse(&line, argc, argv, n_words, words, &is_help);
+    return command_line_parse(&line, argc, kept, n_words, words, &is_help);
 }
 
 #define PARSE(...) parse((char *[]){"x", __VA_ARGS__, NULL}, &n, &words)
