@@ -100,8 +100,7 @@ static status get_n_integers(const struct features *f, enum example_key key, siz
     return OK;
 }
 
-// ---- The image
-// -----------------------------------------------------------------------------------
+// The image.
 
 static status copy_text(const ProtobufCBinaryData *from, enum example_key key, char **out)
 {
@@ -175,8 +174,7 @@ static status read_jpeg(const struct features *f, struct record_image *out)
     return OK;
 }
 
-// ---- The annotations
-// -----------------------------------------------------------------------------
+// The annotations.
 
 static status read_own(const struct features *f, size_t n, struct annotation *all)
 {
