@@ -424,7 +424,7 @@ TEST(the_shipped_configurations_load)
     for (size_t i = 0; i < COUNT(from_scratch); i++) {
         EXPECT_OK(config_load(test_source_path(from_scratch[i]), 0, NULL, &config));
         EXPECT_OK(config_check_training(&config));
-        EXPECT_EQ(config.model.norm, CONFIG_NORM_GN);
+        EXPECT_EQ(config.model.norm, CONFIG_NORM_BN);
         EXPECT_EQ(config.model.trainable_stages, 5);
     }
 }

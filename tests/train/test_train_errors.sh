@@ -69,11 +69,11 @@ has "train.record-00001-of-00002"
 rm -rf out
 expect 0 "two steps" "${train[@]}" train.max_steps=2
 # shellcheck disable=SC2317 # expect calls it
-full() { # files end at 8 MiB; the model is larger
+full() ( # files end at 8 MiB; the model is larger
   trap '' XFSZ
   ulimit -f 8192
   exec "$@"
-}
+)
 expect 1 "a full disk" full "${train[@]}" train.max_steps=5 --resume auto
 has "warning: checkpoint of step 4 not written: "
 has "training goes on, older checkpoints stand"
