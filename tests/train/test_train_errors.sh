@@ -78,7 +78,7 @@ expect 1 "a full disk" full "${train[@]}" train.max_steps=5 --resume auto
 has "warning: checkpoint of step 4 not written: "
 has "training goes on, older checkpoints stand"
 [ "$(grep -c '"loss"' out/metrics.jsonl)" = 5 ] || fail "training did not go on: $(cat log)"
-[ "$(entries out/checkpoints)" = "latest step-00000002 " ] || fail "checkpoints are $(entries out/checkpoints)"
+[ "$(entries out/checkpoints)" = "best latest step-00000002 " ] || fail "checkpoints are $(entries out/checkpoints)"
 [ ! -e out/done.json ] || fail "done.json without a last checkpoint"
 expect 0 "room again" "${train[@]}" train.max_steps=5 --resume auto
 has "resuming from out/checkpoints/step-00000002"
