@@ -421,10 +421,11 @@ TEST(the_shipped_configurations_load)
     EXPECT_EQ(config_compare(&config, &standard, NULL, NULL, NULL), 2);
     EXPECT_STATUS(config_check_training(&config), E_ARG); // no train.init
     static const char *const from_scratch[] = {"configs/coco_r50_fpn_gn.yaml", "configs/demo.yaml"};
+    static const enum config_norm norm[] = {CONFIG_NORM_GN, CONFIG_NORM_BN};
     for (size_t i = 0; i < COUNT(from_scratch); i++) {
         EXPECT_OK(config_load(test_source_path(from_scratch[i]), 0, NULL, &config));
         EXPECT_OK(config_check_training(&config));
-        EXPECT_EQ(config.model.norm, CONFIG_NORM_BN);
+        EXPECT_EQ(config.model.norm, norm[i]);
         EXPECT_EQ(config.model.trainable_stages, 5);
     }
 }
