@@ -105,7 +105,7 @@ def evaluate(what, model, weights, tmp, annotations):
     shoal("eval", tmp / "config.yaml", "--weights", weights, f"data.val={tmp}/packed/val",
           "--results", tmp / "results.json")
     compare(what, read_results(tmp / "results.json", annotations),
-            detect(model, annotations, tmp / "synth" / "val2017"))
+            detect(model, annotations, tmp / "synth" / "val"))
 
 
 def main(tmp):
@@ -114,9 +114,9 @@ def main(tmp):
     (tmp / "config.yaml").write_text(CONFIG)
     shoal("pack", "synth", "--out", tmp / "synth", "--images", 8, "--val", IMAGES)
     for name in ("train", "val"):
-        shoal("pack", "coco", "--annotations", tmp / f"synth/annotations/instances_{name}2017.json",
-              "--images", tmp / f"synth/{name}2017", "--out", tmp / f"packed/{name}", "--shards", 2)
-    annotations = json.loads((tmp / "synth/annotations/instances_val2017.json").read_text())
+        shoal("pack", "coco", "--annotations", tmp / f"synth/annotations/instances_{name}.json",
+              "--images", tmp / f"synth/{name}", "--out", tmp / f"packed/{name}", "--shards", 2)
+    annotations = json.loads((tmp / "synth/annotations/instances_val.json").read_text())
     model = build()
     keyed.fill(model, seed=5)
     safetensors.torch.save_file(model.state_dict(), tmp / "torch.safetensors")
