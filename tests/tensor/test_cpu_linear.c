@@ -20,7 +20,7 @@ static const struct linear_desc cases[] = {
     {.rows = 5, .in = 7, .out = 3},     {.rows = 1, .in = 1, .out = 1},
     {.rows = 64, .in = 196, .out = 64}, {.rows = 61, .in = 64, .out = 9},
     {.rows = 67, .in = 64, .out = 36},  {.rows = 513, .in = 144, .out = 16},
-    {.rows = 3, .in = 980, .out = 91},
+    {.rows = 3, .in = 980, .out = 91},  {.rows = 256, .in = 512, .out = 256},
 };
 
 static size_t n_x(const struct linear_desc *d)

@@ -29,11 +29,32 @@ static status build(struct stream *s, const struct onednn_key *key, struct onedn
     return onednn_plan_make(s, p, pd, args, n_args);
 }
 
+// Where dnnl_sgemm is the quicker one: large products whose B is stored by rows. oneDNN 2.6, one
+// thread: (64, 512) x (512, 4608) 5.2 ms -> 3.9 ms, (512, 64) x (64, 4608) added to C 4.6 ms ->
+// 4.0 ms, (256, 256) x (256, 3136) 4.3 ms -> 3.7 ms; by columns it is slower.
+static bool is_large_and_plain(const struct onednn_matmul_desc *d)
+{
+    return d->ab_dtype == DTYPE_F32 && d->c_dtype == DTYPE_F32 && d->b_by_columns == 0 &&
+           d->bias == 0 && d->residual == 0 && d->relu == 0 &&
+           (int64_t)d->m * d->k * d->n >= 1 << 25;
+}
+
+static status plain_matmul(struct stream *s, const struct onednn_matmul_desc *d, const float *a,
+                           const float *b, float *c)
+{
+    onednn_enter(s);
+    TRY_DNNL(dnnl_sgemm(d->a_by_columns != 0 ? 'T' : 'N', 'N', d->m, d->n, d->k, 1, a,
+                        d->a_by_columns != 0 ? d->m : d->k, b, d->n,
+                        d->accumulate != 0 ? 1.0F : 0.0F, c, d->n));
+    return OK;
+}
+
 status onednn_matmul(struct stream *s, const struct onednn_matmul_desc *d, const void *a,
                      const void *b, const float *bias, const void *residual, void *c)
 {
     struct onednn_key key;
     struct onednn_plan *p;
+    if (is_large_and_plain(d)) return plain_matmul(s, d, a, b, c);
     memset(&key, 0, sizeof key);
     key.kind = ONEDNN_KIND_MATMUL;
     key.d.matmul = *d;
