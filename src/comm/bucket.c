@@ -5,6 +5,7 @@
 
 #include "core/clock.h"
 #include "core/mem.h"
+#include "core/profile.h"
 
 struct bucket {
     int64_t offset, count;
@@ -36,6 +37,7 @@ static const double first_bucket_mib = 1.0;
 static void *sum_buckets(void *argument)
 {
     struct buckets *b = argument;
+    profile_name_thread("gradients");
     (void)pthread_mutex_lock(&b->lock);
     for (;;) {
         while (!b->stop && b->summed == b->launched) (void)pthread_cond_wait(&b->changed, &b->lock);
@@ -45,8 +47,10 @@ static void *sum_buckets(void *argument)
         (void)pthread_mutex_unlock(&b->lock);
         struct error e = {.code = OK};
         if (!broken) {
+            double begin = profile_begin();
             status st = comm_sum_f32(b->comm, COMM_CHANNEL_GRADIENTS, b->grads + k->offset,
                                      (size_t)k->count);
+            profile_end(begin, PROFILE_KIND_WORK, "all-reduce", NULL);
             if (st != OK) error_save(st, &e);
         }
         (void)pthread_mutex_lock(&b->lock);

@@ -9,6 +9,7 @@
 
 #include "core/clock.h"
 #include "core/mem.h"
+#include "core/profile.h"
 #include "io/loader_internal.h"
 
 struct loader {
@@ -82,8 +83,12 @@ static bool find_task(struct loader *l, struct task *task)
 
 static status run_task(const struct loader *l, const struct task *task)
 {
-    return task->image < 0 ? loader_job_plan(&l->setup, task->job)
-                           : loader_job_decode(&l->setup, task->job, task->image);
+    double begin = profile_begin();
+    bool plan = task->image < 0;
+    status st = plan ? loader_job_plan(&l->setup, task->job)
+                     : loader_job_decode(&l->setup, task->job, task->image);
+    profile_end(begin, PROFILE_KIND_WORK, plan ? "read records" : "decode, resize", NULL);
+    return st;
 }
 
 // Of several failures the one of the first image is told, whoever came first.
@@ -107,6 +112,7 @@ static void finish_task(struct loader *l, const struct task *task, status st)
 static void *thread_main(void *context)
 {
     struct loader *l = context;
+    profile_name_thread("loader");
     pthread_mutex_lock(&l->lock);
     while (!l->stop) {
         struct task task;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "core/profile.h"
 
 enum { POOLED = 7, SAMPLING = 2, CELLS = POOLED * POOLED };
 static const float smooth_l1_beta = 1.0f / 9.0f; // torchvision roi_heads.py, fastrcnn_loss
@@ -95,7 +96,9 @@ static status sample(struct roi_heads *h, struct tape *t, const struct scene *s,
     int there = proposals->capacity + s->max_gt;
     int per_image = c->batch_per_image < there ? c->batch_per_image : there;
     TRY(sampled_reserve(t, s->n_images, per_image, out));
+    double begin = profile_begin();
     TRY(d->ops->roi_targets(d->stream, &s->pyramid, &q, proposals, &s->gt, s->key, &out->raw));
+    profile_end(begin, PROFILE_KIND_FORWARD, "roi_targets", NULL);
     return sampled_view(t, s->n_images, out);
 }
 
@@ -207,7 +210,9 @@ status roi_heads_detect(struct roi_heads *h, struct tape *t, const struct scene 
                                   .n_classes = h->n_labels,
                                   .per_image = c->detections_per_image,
                                   .box_weights = BOX_WEIGHTS};
+    double begin = profile_begin();
     TRY(d->ops->detections(d->stream, &s->pyramid, &q, (int32_t)rois->shape.dim[0], rois->data,
                            image->data, logits->data, deltas->data, s->original, &found));
+    profile_end(begin, PROFILE_KIND_FORWARD, "detections", NULL);
     return collect(d, s->n_images, &found, out);
 }

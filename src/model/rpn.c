@@ -1,6 +1,8 @@
 // The RPN: dense for proposals, sparse for training.
 #include "model/rpn.h"
 
+#include "core/profile.h"
+
 static const float smooth_l1_beta = 1.0f / 9.0f; // torchvision rpn.py, compute_loss
 static const float min_size_px = 1e-3f;
 
@@ -105,7 +107,9 @@ static status propose(struct rpn *r, struct tape *t, const struct scene *s, bool
                                  .nms_iou = c->nms_iou,
                                  .score_threshold = (float)c->score_threshold,
                                  .min_size = min_size_px};
+    double begin = profile_begin();
     TRY(d->ops->proposals(d->stream, &s->pyramid, &q, logits, deltas, out));
+    profile_end(begin, PROFILE_KIND_FORWARD, "proposals", NULL);
     for (int i = 0; i < 2 * n; i++) tape_drop(t, maps[i]);
     return OK;
 }
@@ -130,7 +134,9 @@ static status sample(struct rpn *r, struct tape *t, const struct scene *s, struc
                               .per_image = c->batch_per_image,
                               .box_weights = {1, 1, 1, 1}};
     TRY(sampled_reserve(t, s->n_images, at_most(c->batch_per_image, s->max_anchors), out));
+    double begin = profile_begin();
     TRY(d->ops->rpn_targets(d->stream, &s->pyramid, &q, &s->gt, s->key, &out->raw));
+    profile_end(begin, PROFILE_KIND_FORWARD, "rpn_targets", NULL);
     return sampled_view(t, s->n_images, out);
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "core/profile.h"
 
 enum { ARENA_CHUNK_BYTES = 1 << 16 };
 
@@ -27,6 +28,7 @@ struct entry {
     int n_views;        // views that are alive
     bool has_node;      // made by a recorded op
     bool keep;          // a root: its data outlives the walk
+    double born_s;      // profile_begin: ops make their output just before they run
     struct entry *next; // all tensors of the step
 };
 
@@ -160,6 +162,7 @@ status tape_tensor(struct tape *t, const char *name, enum dtype dtype, struct sh
 {
     struct entry *e;
     TRY(entry_create(t, name, dtype, shape, &e));
+    e->born_s = profile_begin();
     status st = pool_take(t->device->pool, tensor_bytes(&e->tensor), &e->tensor.data);
     if (st != OK) {
         char text[TENSOR_SHAPE_TEXT];
@@ -271,6 +274,7 @@ static status node_create(struct tape *t, const struct tape_record *r, struct no
 status tape_record(struct tape *t, const struct tape_record *r)
 {
     ASSERT(!t->walked && r->n_params <= NODE_MAX_PARAMS);
+    profile_end(entry_of(r->out)->born_s, PROFILE_KIND_FORWARD, r->op->name, r->out->name);
     if (!t->recording || !wants_grad(r)) return OK;
     struct node *n;
     TRY(node_create(t, r, &n));
@@ -329,7 +333,11 @@ static status params_done(struct tape *t, struct node *n)
 
 static status walk_node(struct tape *t, struct node *n)
 {
-    if (n->out->grad != NULL) TRY(n->op->backward(t, n));
+    double begin = profile_begin();
+    if (n->out->grad != NULL) {
+        TRY(n->op->backward(t, n));
+        profile_end(begin, PROFILE_KIND_BACKWARD, n->op->name, n->out->name);
+    }
     grad_free(t, n->out);
     for (int i = 0; i < n->n_saved; i++) {
         if (n->saved[i] == NULL) continue;

@@ -13,6 +13,7 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/profile.h"
 #include "io/safetensors.h"
 
 // One checkpoint's contents, copied out of the training state.
@@ -154,7 +155,10 @@ out:
 static void *write_in_thread(void *argument)
 {
     struct checkpoint_writer *w = argument;
+    profile_name_thread("checkpoints");
+    double begin = profile_begin();
     status st = write_job(w);
+    profile_end(begin, PROFILE_KIND_WORK, "write checkpoint", NULL);
     if (st != OK) {
         error_prefix("checkpoint of step %lld not written", (long long)w->job.state.step);
         error_save(st, &w->result);

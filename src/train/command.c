@@ -8,6 +8,7 @@
 #include "comm/comm.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/profile.h"
 
 static const struct command commands[] = {
     {"index", "index and manifest for records that others wrote", command_index},
@@ -80,6 +81,7 @@ int command_main(int argc, char **argv)
 {
     const char *fail_at = getenv("SHOAL_MEM_FAIL_AT"); // a test's fault: the n-th allocation fails
     if (fail_at != NULL) mem_fail_at(strtoll(fail_at, NULL, 10));
+    profile_init();
     status st = run(argc, argv);
     if (st == OK && (fflush(stdout) != 0 || ferror(stdout))) {
         error_set(__FILE__, __LINE__, "standard output could not be written");

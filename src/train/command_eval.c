@@ -11,6 +11,7 @@
 #include "train/command.h"
 #include "train/command_line.h"
 #include "train/command_run.h"
+#include "train/profile_report.h"
 #include "train/validate.h"
 #include "train/weights.h"
 
@@ -79,6 +80,7 @@ static status evaluate(const struct request *q, const struct config *c, struct c
     TRY(detector_refresh(r->model));
     TRY(validate_run(r, comm, c, d, labels, q->results, &v));
     if (comm_rank(comm) == 0) st = report(q, &v);
+    if (comm_rank(comm) == 0) profile_report(NULL);
     validation_fini(&v);
     return comm_all_ok(comm, st);
 }

@@ -10,6 +10,8 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/profile.h"
+#include "train/profile_report.h"
 #include "train/validate.h"
 
 struct step_times {
@@ -25,7 +27,9 @@ static status run_micro_batches(struct trainer *t, struct replica_losses *losses
     int left = c->train.batch / comm_size(t->comm);
     while (left > 0) {
         struct batch *b = NULL;
+        double begin = profile_begin();
         TRY(loader_next(t->loader, &b, &times->data_wait_s));
+        profile_end(begin, PROFILE_KIND_PHASE, "load wait", NULL);
         left -= b->n_images;
         status st = replica_micro_batch(t->replica, b, (uint64_t)c->train.seed, epoch,
                                         c->train.batch, left == 0, losses);
@@ -105,10 +109,16 @@ static status one_step(struct trainer *t, struct progress *progress)
     double mean[DETECTOR_MAX_LOSSES] = {0}, loss, norm;
     TRY(replica_begin_step(r, &losses));
     TRY(run_micro_batches(t, &losses, &times));
+    double begin = profile_begin();
     TRY(buckets_finish(r->buckets, &times.comm_exposed_s));
+    profile_end(begin, PROFILE_KIND_PHASE, "all-reduce exposed", NULL);
+    begin = profile_begin();
     TRY(share_losses(t, &losses, mean, &loss));
+    profile_end(begin, PROFILE_KIND_PHASE, "losses shared", NULL);
+    begin = profile_begin();
     TRY(optimizer_step(r->optimizer, schedule_lr(&t->schedule, t->step), t->step + 1, &norm));
     TRY(detector_refresh(r->model));
+    profile_end(begin, PROFILE_KIND_PHASE, "optimizer", NULL);
     t->step++;
     progress_update(progress, t->step, "epoch %" PRId64 "/%d, loss %.4f, %.1f images/s",
                     schedule_epoch(&t->schedule, t->step - 1) + 1, t->config->train.epochs, loss,
@@ -185,7 +195,9 @@ static status after_step(struct trainer *t)
     bool evaluating = evaluation_due(t), writing = checkpoint_due(t) || evaluating;
     if (writing && t->config->model.norm == CONFIG_NORM_BN)
         TRY(replica_average_statistics(t->replica, t->comm));
+    double begin = profile_begin();
     status st = writing ? write_checkpoint(t) : OK;
+    if (writing) profile_end(begin, PROFILE_KIND_PHASE, "checkpoint", NULL);
     if (st != OK) log_warn("%s; training goes on", error_text());
     return evaluating ? evaluate(t) : OK;
 }
@@ -262,5 +274,6 @@ status trainer_run(struct trainer *t)
     status st = run_steps(t, &progress);
     progress_end(&progress);
     TRY(st);
+    if (comm_rank(t->comm) == 0) profile_report(t->config->train.out_dir);
     return comm_all_ok(t->comm, finish(t));
 }

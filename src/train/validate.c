@@ -4,6 +4,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/profile.h"
 #include "core/progress.h"
 #include "train/gathered.h"
 
@@ -97,7 +98,7 @@ status validate_run(struct replica *r, struct comm *comm, const struct config *c
     struct parcel own = {0};
     char *all = NULL;
     size_t *offset = NULL, n = (size_t)comm_size(comm);
-    double begin_s = clock_now_s();
+    double begin_s = clock_now_s(), begin = profile_begin();
     *out = (struct validation){0};
     status st = OK;
     // A rank that fails here takes the job down at once: meeting first would mean waiting until the
@@ -108,6 +109,7 @@ status validate_run(struct replica *r, struct comm *comm, const struct config *c
     if (comm_rank(comm) == 0) st = finish(all, offset[n], d, labels, results_path, out);
     TRY_GOTO(st, comm_all_ok(comm, st), out);
     out->seconds = clock_now_s() - begin_s;
+    profile_end(begin, PROFILE_KIND_PHASE, "evaluation", NULL);
 out:
     mem_free(offset);
     mem_free(all);

@@ -1,6 +1,8 @@
 // Convolution with everything that can ride on it: folded scale, bias, residual, ReLU.
 #include "tensor/ops/op_internal.h"
 
+#include "core/profile.h"
+
 struct attr {
     struct conv2d_desc desc;
     struct param *w;
@@ -11,9 +13,12 @@ static status backward_params(struct tape *t, struct node *n, const struct attr 
     const struct device *d = tape_device(t);
     struct param *w = n->param[0], *bias = n->param[1];
     if (w == NULL) return OK;
-    return d->ops->conv2d_dw(d->stream, &a->desc, n->saved[1]->data, n->out->grad->data,
-                             w->scale != NULL ? w->scale->data : NULL, w->grad,
-                             bias != NULL ? bias->grad : NULL);
+    double begin = profile_begin();
+    TRY(d->ops->conv2d_dw(d->stream, &a->desc, n->saved[1]->data, n->out->grad->data,
+                          w->scale != NULL ? w->scale->data : NULL, w->grad,
+                          bias != NULL ? bias->grad : NULL));
+    profile_end(begin, PROFILE_KIND_PART, "conv2d weights", n->out->name);
+    return OK;
 }
 
 static status backward(struct tape *t, struct node *n)
@@ -26,9 +31,11 @@ static status backward(struct tape *t, struct node *n)
         struct tensor *dx;
         bool accumulate;
         TRY(tape_grad(t, n->in[0], &dx, &accumulate));
+        double begin = profile_begin();
         if (dx != NULL)
             TRY(d->ops->conv2d_dx(d->stream, &a->desc, n->out->grad->data, op_weights(a->w),
                                   dx->data, accumulate));
+        profile_end(dx != NULL ? begin : 0, PROFILE_KIND_PART, "conv2d data", n->out->name);
     }
     return n->in[1] != NULL ? tape_pass_grad(t, n, n->in[1]) : OK;
 }

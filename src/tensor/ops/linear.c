@@ -1,6 +1,8 @@
 // Matrix product with the weights transposed: rows of features to rows of outputs.
 #include "tensor/ops/op_internal.h"
 
+#include "core/profile.h"
+
 struct attr {
     struct linear_desc desc;
     struct param *w;
@@ -15,13 +17,18 @@ static status backward(struct tape *t, struct node *n)
     bool accumulate;
     if (a->desc.rows == 0) return OK;
     if (a->desc.relu) TRY(op_relu_backward(t, n));
+    double begin = profile_begin();
     if (w != NULL)
         TRY(d->ops->linear_dw(d->stream, &a->desc, n->saved[1]->data, n->out->grad->data, w->grad,
                               bias != NULL ? bias->grad : NULL));
+    profile_end(begin, PROFILE_KIND_PART, "linear weights", n->out->name);
+    begin = profile_begin();
     TRY(tape_grad(t, n->in[0], &dx, &accumulate));
     if (dx == NULL) return OK;
-    return d->ops->linear_dx(d->stream, &a->desc, n->out->grad->data, op_weights(a->w), dx->data,
-                             accumulate);
+    TRY(d->ops->linear_dx(d->stream, &a->desc, n->out->grad->data, op_weights(a->w), dx->data,
+                          accumulate));
+    profile_end(begin, PROFILE_KIND_PART, "linear data", n->out->name);
+    return OK;
 }
 
 static const struct op op = {.name = "linear", .backward = backward};

@@ -1,6 +1,8 @@
 // What the ops share.
 #include "tensor/ops/op_internal.h"
 
+#include "core/profile.h"
+
 bool op_wants(const struct tape *t, const struct tensor *x)
 {
     return x != NULL && tape_recording(t) && x->needs_grad;
@@ -81,7 +83,10 @@ status op_relu_backward(struct tape *t, struct node *n)
 {
     const struct device *d = tape_device(t);
     const struct tensor *y = n->out, *dy = n->out->grad;
-    return d->ops->relu_dx(d->stream, y->dtype, tensor_elements(y), y->data, dy->data, dy->data);
+    double begin = profile_begin();
+    TRY(d->ops->relu_dx(d->stream, y->dtype, tensor_elements(y), y->data, dy->data, dy->data));
+    profile_end(begin, PROFILE_KIND_PART, "relu mask", y->name);
+    return OK;
 }
 
 status op_grad_begin(struct tape *t, struct tensor *x, struct op_grad *out)
