@@ -10,10 +10,9 @@ struct order {
     int n_shards;
     int64_t seed;
     uint64_t *begin;    // n_shards + 1: records of the shards before
-    bool is_dealt;      // lengths are those of dealing round robin
-    bool by_shard;      // a permutation for each shard; else one of all
+    bool is_dealt;      // lengths are those of dealing round robin: a permutation for each shard
     uint64_t epoch;     // of the permutations
-    bool *is_shuffled;  // of each shard (of the first alone unless by_shard), for that epoch
+    bool *is_shuffled;  // of each shard (of the first alone unless is_dealt), for that epoch
     uint32_t *shuffled; // permutations, each from its shard's begin
 };
 
@@ -24,15 +23,12 @@ static uint64_t n_of(const struct order *o, int shard)
 
 static void find_layout(struct order *o)
 {
-    uint64_t least = UINT64_MAX, most = 0, n_shards = (uint64_t)o->n_shards;
+    uint64_t n_shards = (uint64_t)o->n_shards;
     o->is_dealt = true;
     for (int s = 0; s < o->n_shards; s++) {
-        uint64_t n = n_of(o, s), dealt = (order_n(o) + n_shards - 1 - (uint64_t)s) / n_shards;
-        if (n < least) least = n;
-        if (n > most) most = n;
-        o->is_dealt = o->is_dealt && n == dealt;
+        uint64_t dealt = (order_n(o) + n_shards - 1 - (uint64_t)s) / n_shards;
+        o->is_dealt = o->is_dealt && n_of(o, s) == dealt;
     }
-    o->by_shard = o->is_dealt || (least > 0 && most - least <= 1);
 }
 
 status order_create(const uint64_t *n_records, int n_shards, int64_t seed, struct order **out)
@@ -83,8 +79,8 @@ static const uint32_t *shuffled_at(struct order *o, uint64_t epoch, int s)
     o->epoch = epoch;
     uint32_t *to = o->shuffled + o->begin[s];
     if (!o->is_shuffled[s]) {
-        uint64_t id = o->by_shard ? (uint64_t)s : all_shards;
-        uint64_t n = o->by_shard ? n_of(o, s) : order_n(o);
+        uint64_t id = o->is_dealt ? (uint64_t)s : all_shards;
+        uint64_t n = o->is_dealt ? n_of(o, s) : order_n(o);
         rng_permutation(rng_key((uint64_t)o->seed, epoch, id, RNG_PURPOSE_SHUFFLE), n, to);
         o->is_shuffled[s] = true;
     }
@@ -107,9 +103,9 @@ static struct order_place place_of(const struct order *o, uint64_t number)
 struct order_place order_training(struct order *o, uint64_t epoch, uint64_t position)
 {
     ASSERT(position < order_n(o));
-    if (!o->by_shard) return place_of(o, shuffled_at(o, epoch, 0)[position]);
+    if (!o->is_dealt) return place_of(o, shuffled_at(o, epoch, 0)[position]);
     int s = (int)(position % (uint64_t)o->n_shards);
-    uint64_t k = position / (uint64_t)o->n_shards % n_of(o, s);
+    uint64_t k = position / (uint64_t)o->n_shards;
     return (struct order_place){s, shuffled_at(o, epoch, s)[k]};
 }
 

@@ -2,10 +2,9 @@
 // resumes from its step alone and any number of workers sees the same epochs.
 //
 // Training: position p is record k = p div S of shard s = p mod S, through the permutation of that
-// shard's records keyed by (seed, epoch, s), k modulo their number. pack deals records out round
-// robin, so every image comes once an epoch; where lengths differ by more than one (records that
-// others wrote), or a shard that would be asked is empty, the epoch is one permutation of all
-// records, keyed by (seed, epoch).
+// shard's records keyed by (seed, epoch, s), where the shards' lengths are those of dealing round
+// robin, as pack does. Where they are not (records that others wrote), the epoch is one permutation
+// of all records, keyed by (seed, epoch). Every image comes once an epoch either way.
 // Evaluation: the records in the order in which pack dealt them out; shard after shard where the
 // lengths are not those of dealing.
 #ifndef SHOAL_IO_ORDER_H
