@@ -15,7 +15,7 @@ static status agree(const struct config *c, struct comm *comm)
 
 void command_run_check(struct comm *comm, status st)
 {
-    if (st == OK || comm_size(comm) == 1 || comm_failed_together(comm)) return;
+    if (st == OK || st == E_SAVED || comm_size(comm) == 1 || comm_failed_together(comm)) return;
     log_error("%s", error_text());
     comm_abort(comm, command_exit_code(st));
 }

@@ -4,6 +4,7 @@
 #include "train/command.h"
 #include "train/command_line.h"
 #include "train/command_run.h"
+#include "train/stop_request.h"
 #include "train/trainer.h"
 
 struct request {
@@ -28,6 +29,7 @@ static status body(void *context, const struct config *c, struct comm *comm)
 static status run(struct request *q)
 {
     struct config *c = NULL;
+    stop_request_install(); // a request that comes before the first step is met after it
     TRY(mem_alloc(&c, 1));
     status st = config_load(q->words[0], q->n_words - 1, q->words + 1, c);
     if (st == OK) st = config_check_training(c);

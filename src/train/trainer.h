@@ -16,7 +16,8 @@ struct trainer {
     struct replica *replica;
     struct loader *loader;
     struct schedule schedule;
-    int64_t step; // steps done
+    int64_t step;  // steps done
+    bool stopping; // some rank was asked to; the same on all ranks
     struct checkpoint_layout layout;
     char *config_yaml;
     // Rank zero's alone, NULL elsewhere:
@@ -31,7 +32,9 @@ struct trainer {
 MUST_USE status trainer_create(const struct config *c, struct comm *comm, const char *resume,
                                struct trainer **out, bool *done);
 void trainer_destroy(struct trainer *t);
-// Trains to the end, with evaluations and checkpoints, and checks the expected result. Collective.
+// Trains to the end, with evaluations and checkpoints, and checks the expected result. Where a rank
+// was asked to stop (train/stop_request.h), all save after the same step and return E_SAVED; an
+// evaluation under way is dropped, the resumed run makes it up. Collective.
 MUST_USE status trainer_run(struct trainer *t);
 
 #endif

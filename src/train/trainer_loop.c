@@ -12,6 +12,7 @@
 #include "core/mem.h"
 #include "core/profile.h"
 #include "train/profile_report.h"
+#include "train/stop_request.h"
 #include "train/validate.h"
 
 struct step_times {
@@ -62,15 +63,19 @@ static status stop_if_bad(struct trainer *t, const struct replica_losses *own, d
     return st;
 }
 
-// Sums losses over ranks; every rank ends with the same means over the global batch.
+// Sums losses over ranks; every rank ends with the same means over the global batch. Requests to
+// stop travel along: all ranks learn of one after the same step.
 static status share_losses(struct trainer *t, struct replica_losses *losses,
                            double mean[DETECTOR_MAX_LOSSES], double *loss)
 {
-    double sums[DETECTOR_MAX_LOSSES + 1];
+    enum { BAD = DETECTOR_MAX_LOSSES, STOP, N_SUMS };
+    double sums[N_SUMS];
     memcpy(sums, losses->sum, sizeof losses->sum);
-    sums[DETECTOR_MAX_LOSSES] = losses->bad_term != NULL;
-    TRY(comm_sum_f64(t->comm, sums, COUNT(sums)));
-    TRY(stop_if_bad(t, losses, sums[DETECTOR_MAX_LOSSES]));
+    sums[BAD] = losses->bad_term != NULL;
+    sums[STOP] = stop_request_seen();
+    TRY(comm_sum_f64(t->comm, sums, N_SUMS));
+    TRY(stop_if_bad(t, losses, sums[BAD]));
+    t->stopping = sums[STOP] > 0;
     *loss = 0;
     for (int i = 0; i < losses->n; i++) {
         mean[i] = sums[i] / (double)t->config->train.batch;
@@ -189,17 +194,44 @@ static bool checkpoint_due(const struct trainer *t)
            t->step >= t->schedule.total_steps;
 }
 
-// A checkpoint comes before the evaluation of its step.
+// A checkpoint comes before the evaluation of its step. E_SAVED where the run is to stop here.
 static status after_step(struct trainer *t)
 {
-    bool evaluating = evaluation_due(t), writing = checkpoint_due(t) || evaluating;
+    bool evaluating = evaluation_due(t);
+    bool stopping = t->stopping && (evaluating || t->step < t->schedule.total_steps);
+    bool writing = checkpoint_due(t) || evaluating || stopping;
     if (writing && t->config->model.norm == CONFIG_NORM_BN)
         TRY(replica_average_statistics(t->replica, t->comm));
     double begin = profile_begin();
     status st = writing ? write_checkpoint(t) : OK;
     if (writing) profile_end(begin, PROFILE_KIND_PHASE, "checkpoint", NULL);
     if (st != OK) log_warn("%s; training goes on", error_text());
+    if (stopping) return E_SAVED;
     return evaluating ? evaluate(t) : OK;
+}
+
+// Rank zero: the step's checkpoint must be whole before all leave.
+static status save(struct trainer *t)
+{
+    char *folder = NULL;
+    if (t->writer == NULL) return OK;
+    TRY(checkpoint_writer_wait(t->writer));
+    TRY(checkpoint_folder_of(t->config->train.out_dir, t->step, &folder));
+    status st = OK;
+    if (!file_exists(folder)) st = write_checkpoint(t);
+    if (st == OK) st = checkpoint_writer_wait(t->writer);
+    if (st == OK)
+        log_info("stopped on request after step %" PRId64 ", saved in %s; --resume auto goes on",
+                 t->step, folder);
+    mem_free(folder);
+    return st;
+}
+
+// What was asked to stop has stopped: all ranks leave together.
+static status leave(struct trainer *t)
+{
+    TRY(comm_all_ok(t->comm, save(t)));
+    return E_SAVED;
 }
 
 // A run that has nothing left to do but came from another folder's checkpoint still leaves one
@@ -265,14 +297,17 @@ static status run_steps(struct trainer *t, struct progress *progress)
 status trainer_run(struct trainer *t)
 {
     TRY(make_up_checkpoint(t));
-    TRY(make_up_evaluation(t));
+    status st = make_up_evaluation(t);
+    if (st == E_SAVED) return leave(t);
+    TRY(st);
     struct progress progress;
     progress_begin(&progress, &(struct progress_params){.what = "train",
                                                         .unit = "steps",
                                                         .total = t->schedule.total_steps,
                                                         .done = t->step});
-    status st = run_steps(t, &progress);
+    st = run_steps(t, &progress);
     progress_end(&progress);
+    if (st == E_SAVED) return leave(t);
     TRY(st);
     if (comm_rank(t->comm) == 0) profile_report(t->config->train.out_dir);
     return comm_all_ok(t->comm, finish(t));

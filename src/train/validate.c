@@ -7,6 +7,7 @@
 #include "core/profile.h"
 #include "core/progress.h"
 #include "train/gathered.h"
+#include "train/stop_request.h"
 
 static status detect_batch(struct replica *r, const struct batch *b, const struct label_set *labels,
                            struct parcel *p)
@@ -22,11 +23,11 @@ static status detect_batch(struct replica *r, const struct batch *b, const struc
     return st;
 }
 
-// This rank's part of the images.
+// This rank's part of the images, or less where it is asked to stop.
 static status detect_all(struct replica *r, struct loader *loader, const struct label_set *labels,
                          int n_ranks, struct progress *progress, struct parcel *p)
 {
-    for (;;) {
+    while (!stop_request_seen()) {
         struct batch *b = NULL;
         status st = loader_next(loader, &b, NULL);
         if (st == E_END) return OK;
@@ -36,6 +37,15 @@ static status detect_all(struct replica *r, struct loader *loader, const struct 
         batch_destroy(b);
         TRY(st);
     }
+    return OK;
+}
+
+// Whether a rank was asked to stop: then parts are missing, and all know.
+static status agree_to_go_on(struct comm *comm)
+{
+    double n_stopped = stop_request_seen();
+    TRY(comm_sum_f64(comm, &n_stopped, 1));
+    return n_stopped > 0 ? E_SAVED : OK;
 }
 
 static status detect_part(struct replica *r, struct comm *comm, const struct config *c,
@@ -104,6 +114,7 @@ status validate_run(struct replica *r, struct comm *comm, const struct config *c
     // A rank that fails here takes the job down at once: meeting first would mean waiting until the
     // others are through with all of their images.
     TRY_GOTO(st, detect_part(r, comm, c, d, labels, &own), out);
+    TRY_GOTO(st, agree_to_go_on(comm), out);
     TRY_GOTO(st, mem_zalloc(&offset, n + 1), out);
     TRY_GOTO(st, comm_gather(comm, own.data, own.n, &all, offset), out);
     if (comm_rank(comm) == 0) st = finish(all, offset[n], d, labels, results_path, out);

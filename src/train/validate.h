@@ -14,7 +14,8 @@ struct validation { // filled on rank zero alone
 };
 
 // results_path may be NULL; else detections are written there as COCO results JSON (rank zero),
-// boxes and scores in round-trip digits: exactly what the metrics were computed from. Collective.
+// boxes and scores in round-trip digits: exactly what the metrics were computed from. E_SAVED on
+// every rank where one was asked to stop meanwhile (train/stop_request.h). Collective.
 MUST_USE status validate_run(struct replica *r, struct comm *comm, const struct config *c,
                              const struct dataset *d, const struct label_set *labels,
                              const char *results_path, struct validation *out);
