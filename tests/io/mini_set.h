@@ -2,29 +2,12 @@
 #ifndef SHOAL_TESTS_IO_MINI_SET_H
 #define SHOAL_TESTS_IO_MINI_SET_H
 
-#include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "core/file.h"
 #include "core/mem.h"
 #include "io/jpeg.h"
 #include "support/test.h"
-
-// test_folder()/name, in one of many buffers that take turns.
-static inline const char *mini_path(const char *format, ...) PRINTF_LIKE(1, 2);
-static inline const char *mini_path(const char *format, ...)
-{
-    static char paths[256][512];
-    static int next;
-    char *path = paths[next++ % 256];
-    int used = snprintf(path, sizeof paths[0], "%s/", test_folder());
-    va_list args;
-    va_start(args, format);
-    vsnprintf(path + used, sizeof paths[0] - (size_t)used, format, args);
-    va_end(args);
-    return path;
-}
 
 static inline void mini_jpeg(const char *path, int h, int w, int seed)
 {
@@ -43,8 +26,8 @@ static inline void mini_jpeg(const char *path, int h, int w, int seed)
 // images/I.jpg for I = 1..n, 20 + I high and 30 + I wide.
 static inline void mini_images(int n)
 {
-    EXPECT_OK(file_make_folders(mini_path("images")));
-    for (int i = 1; i <= n; i++) mini_jpeg(mini_path("images/%d.jpg", i), 20 + i, 30 + i, i);
+    EXPECT_OK(file_make_folders(test_path("images")));
+    for (int i = 1; i <= n; i++) mini_jpeg(test_path("images/%d.jpg", i), 20 + i, 30 + i, i);
 }
 
 // n images without sizes, image I with (I - 1) % 3 boxes (so that every third has none); image 4's
@@ -75,18 +58,6 @@ static inline void mini_json(const char *path, int n, bool thin)
     }
     fputs("]}", f);
     EXPECT_EQ(fclose(f), 0);
-}
-
-static inline bool mini_same_file(const char *a, const char *b)
-{
-    char *x = NULL, *y = NULL;
-    size_t n = 0, m = 0;
-    EXPECT_OK(file_read(a, &x, &n));
-    EXPECT_OK(file_read(b, &y, &m));
-    bool same = x != NULL && y != NULL && n == m && memcmp(x, y, n) == 0;
-    mem_free(x);
-    mem_free(y);
-    return same;
 }
 
 #endif

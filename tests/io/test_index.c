@@ -2,6 +2,7 @@
 #include "io/index.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "io/dataset.h"
@@ -10,26 +11,17 @@
 #include "io/record.h"
 #include "io/verify.h"
 
-static void copy_file(const char *from, const char *to)
-{
-    char *data = NULL;
-    size_t n = 0;
-    EXPECT_OK(file_read(from, &data, &n));
-    EXPECT_OK(file_write(to, data, n));
-    mem_free(data);
-}
-
 static void copy_theirs(const char *to, bool with_map)
 {
-    EXPECT_OK(file_make_folders(mini_path("%s", to)));
+    EXPECT_OK(file_make_folders(test_path("%s", to)));
     for (int s = 0; s < 2; s++) {
         char from[128];
         snprintf(from, sizeof from, "tests/golden/records/theirs.record-%05d-of-00002", s);
-        copy_file(test_source_path(from), mini_path("%s/x.record-%05d-of-00002", to, s));
+        test_copy_file(test_source_path(from), test_path("%s/x.record-%05d-of-00002", to, s));
     }
     if (with_map)
-        copy_file(test_source_path("tests/golden/records/theirs.pbtxt"),
-                  mini_path("%s/x.pbtxt", to));
+        test_copy_file(test_source_path("tests/golden/records/theirs.pbtxt"),
+                       test_path("%s/x.pbtxt", to));
 }
 
 static void note(void *context, const char *what)
@@ -47,10 +39,10 @@ TEST(records_of_others_become_a_data_set)
         struct record_image r;
         struct verify_report report;
         copy_theirs(folder, with_map);
-        EXPECT_OK(index_dataset(mini_path("%s/x", folder), NULL, 1, &m));
+        EXPECT_OK(index_dataset(test_path("%s/x", folder), NULL, 1, &m));
         EXPECT(m.counts.images == 4 && m.counts.usable == 2 && m.counts.crowds == 1);
         manifest_fini(&m);
-        EXPECT_OK(dataset_open(mini_path("%s/x", folder), &d));
+        EXPECT_OK(dataset_open(test_path("%s/x", folder), &d));
         if (d == NULL) return;
         EXPECT(dataset_n_categories(d) == 3 && dataset_n_labels(d) == 19);
         EXPECT_STR(dataset_category(d, 1)->name, "car");
@@ -68,9 +60,9 @@ TEST(records_of_others_become_a_data_set)
         EXPECT_NEAR(r.annotations[0].w, 3, 1e-5);
         record_image_fini(&r);
         dataset_close(d);
-        EXPECT_OK(verify_dataset(mini_path("%s/x", folder), 1, note, NULL, &report));
+        EXPECT_OK(verify_dataset(test_path("%s/x", folder), 1, note, NULL, &report));
         EXPECT_EQ(report.records, 4);
-        EXPECT(file_exists(mini_path("%s/x.pbtxt", folder)));
+        EXPECT(file_exists(test_path("%s/x.pbtxt", folder)));
     }
 }
 
@@ -78,13 +70,13 @@ TEST(a_label_map_that_lacks_a_label_is_refused_and_nothing_is_written)
 {
     struct manifest m;
     copy_theirs("lacks", false);
-    const char *map = mini_path("lacks/other.pbtxt"), *text = "item { id: 1 name: 'person' }";
+    const char *map = test_path("lacks/other.pbtxt"), *text = "item { id: 1 name: 'person' }";
     EXPECT_OK(file_write(map, text, strlen(text)));
-    EXPECT_STATUS(index_dataset(mini_path("lacks/x"), map, 1, &m), E_FORMAT);
+    EXPECT_STATUS(index_dataset(test_path("lacks/x"), map, 1, &m), E_FORMAT);
     EXPECT_HAS(error_text(), "x.record-00000-of-00002: record 1 at byte ");
     EXPECT_HAS(error_text(), "(image 139): label 18 has no name among the labels");
-    EXPECT(!file_exists(mini_path("lacks/x.json")));
-    EXPECT(!file_exists(mini_path("lacks/x.record-00000-of-00002.idx")));
+    EXPECT(!file_exists(test_path("lacks/x.json")));
+    EXPECT(!file_exists(test_path("lacks/x.record-00000-of-00002.idx")));
 }
 
 TEST(a_damaged_record_is_refused_with_its_place)
@@ -93,18 +85,18 @@ TEST(a_damaged_record_is_refused_with_its_place)
     char *data = NULL;
     size_t n = 0;
     copy_theirs("damaged", false);
-    const char *shard = mini_path("damaged/x.record-00001-of-00002");
+    const char *shard = test_path("damaged/x.record-00001-of-00002");
     EXPECT_OK(file_read(shard, &data, &n));
     data[n - 1] ^= 1;
     EXPECT_OK(file_write(shard, data, n));
-    EXPECT_STATUS(index_dataset(mini_path("damaged/x"), NULL, 1, &m), E_FORMAT);
+    EXPECT_STATUS(index_dataset(test_path("damaged/x"), NULL, 1, &m), E_FORMAT);
     EXPECT_HAS(error_text(),
                "x.record-00001-of-00002: record 0 at byte 0 (image 785): the content's");
     EXPECT_OK(file_write(shard, data, n - 1));
-    EXPECT_STATUS(index_dataset(mini_path("damaged/x"), NULL, 1, &m), E_FORMAT);
+    EXPECT_STATUS(index_dataset(test_path("damaged/x"), NULL, 1, &m), E_FORMAT);
     EXPECT_HAS(error_text(), "but the file ends after");
     EXPECT_OK(file_write(shard, "", 0)); // a shard without records is one
-    EXPECT_OK(index_dataset(mini_path("damaged/x"), NULL, 1, &m));
+    EXPECT_OK(index_dataset(test_path("damaged/x"), NULL, 1, &m));
     EXPECT(m.counts.images == 3 && m.shards[1].n_records == 0);
     manifest_fini(&m);
     mem_free(data);
@@ -115,23 +107,23 @@ TEST(our_own_index_and_manifest_are_made_anew_the_same)
     struct pack_report report;
     struct manifest m;
     mini_images(9);
-    mini_json(mini_path("a.json"), 9, false);
-    EXPECT_OK(pack_coco(&(struct pack_params){.annotations = mini_path("a.json"),
-                                              .images = mini_path("images"),
-                                              .out = mini_path("ours/set"),
+    mini_json(test_path("a.json"), 9, false);
+    EXPECT_OK(pack_coco(&(struct pack_params){.annotations = test_path("a.json"),
+                                              .images = test_path("images"),
+                                              .out = test_path("ours/set"),
                                               .shards = 2,
                                               .labels = PACK_LABELS_DENSE},
                         &report));
-    copy_file(mini_path("ours/set.json"), mini_path("before.json"));
-    copy_file(mini_path("ours/set.record-00001-of-00002.idx"), mini_path("before.idx"));
-    EXPECT_EQ(unlink(mini_path("ours/set.record-00001-of-00002.idx")), 0);
-    EXPECT_OK(index_dataset(mini_path("ours/set"), NULL, 2, &m)); // labels of the manifest
+    test_copy_file(test_path("ours/set.json"), test_path("before.json"));
+    test_copy_file(test_path("ours/set.record-00001-of-00002.idx"), test_path("before.idx"));
+    EXPECT_EQ(unlink(test_path("ours/set.record-00001-of-00002.idx")), 0);
+    EXPECT_OK(index_dataset(test_path("ours/set"), NULL, 2, &m)); // labels of the manifest
     manifest_fini(&m);
-    EXPECT(mini_same_file(mini_path("ours/set.json"), mini_path("before.json")));
+    EXPECT(test_same_file(test_path("ours/set.json"), test_path("before.json")));
     EXPECT(
-        mini_same_file(mini_path("ours/set.record-00001-of-00002.idx"), mini_path("before.idx")));
-    EXPECT_EQ(unlink(mini_path("ours/set.json")), 0);
-    EXPECT_OK(index_dataset(mini_path("ours/set"), NULL, 2, &m)); // labels of set.pbtxt
+        test_same_file(test_path("ours/set.record-00001-of-00002.idx"), test_path("before.idx")));
+    EXPECT_EQ(unlink(test_path("ours/set.json")), 0);
+    EXPECT_OK(index_dataset(test_path("ours/set"), NULL, 2, &m)); // labels of set.pbtxt
     // Category 3 has no box, so its id is not to be learnt; the others' are.
     EXPECT(m.n_categories == 3 && m.categories[0].id == 1 && m.categories[2].id == 4);
     EXPECT(m.categories[2].label == 3);
@@ -140,13 +132,13 @@ TEST(our_own_index_and_manifest_are_made_anew_the_same)
 
 static status find(const char *name, struct index_files *files)
 {
-    return index_find_files(mini_path("names/%s", name), files);
+    return index_find_files(test_path("names/%s", name), files);
 }
 
 static void touch(const char *name)
 {
-    EXPECT_OK(file_make_folders(mini_path("names")));
-    EXPECT_OK(file_write(mini_path("names/%s", name), "", 0));
+    EXPECT_OK(file_make_folders(test_path("names")));
+    EXPECT_OK(file_write(test_path("names/%s", name), "", 0));
 }
 
 TEST(record_files_are_found_under_the_usual_names)
@@ -198,7 +190,7 @@ TEST(failing_allocations_leave_nothing_behind)
     for (int64_t n = 1; n < 2000; n++) {
         struct manifest m;
         mem_fail_at(n);
-        status st = index_dataset(mini_path("faults/x"), NULL, 1, &m);
+        status st = index_dataset(test_path("faults/x"), NULL, 1, &m);
         mem_fail_at(0);
         if (st == OK) {
             EXPECT(n > 100);
@@ -206,7 +198,7 @@ TEST(failing_allocations_leave_nothing_behind)
             return;
         }
         EXPECT_EQ(st, E_NOMEM);
-        EXPECT(!file_exists(mini_path("faults/x.json")));
+        EXPECT(!file_exists(test_path("faults/x.json")));
     }
     EXPECT(false);
 }

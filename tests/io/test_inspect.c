@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "io/mini_set.h"
 #include "io/json.h"
@@ -13,13 +14,13 @@ static struct dataset *make(int n, int shards)
     struct pack_report report;
     struct dataset *d = NULL;
     mini_images(n);
-    mini_json(mini_path("a.json"), n, false);
-    EXPECT_OK(pack_coco(&(struct pack_params){.annotations = mini_path("a.json"),
-                                              .images = mini_path("images"),
-                                              .out = mini_path("in%d/set", shards),
+    mini_json(test_path("a.json"), n, false);
+    EXPECT_OK(pack_coco(&(struct pack_params){.annotations = test_path("a.json"),
+                                              .images = test_path("images"),
+                                              .out = test_path("in%d/set", shards),
                                               .shards = shards},
                         &report));
-    EXPECT_OK(dataset_open(mini_path("in%d/set", shards), &d));
+    EXPECT_OK(dataset_open(test_path("in%d/set", shards), &d));
     return d;
 }
 
@@ -71,7 +72,7 @@ TEST(mean_and_deviation_are_those_of_all_pixels_whatever_the_threads)
         char *jpeg = NULL;
         size_t bytes = 0;
         struct image image;
-        EXPECT_OK(file_read(mini_path("images/%d.jpg", i), &jpeg, &bytes));
+        EXPECT_OK(file_read(test_path("images/%d.jpg", i), &jpeg, &bytes));
         EXPECT_OK(jpeg_decode((unsigned char *)jpeg, bytes, &image));
         for (int p = 0; p < image.h * image.w * 3; p++) {
             sum[p % 3] += image.pixels[p];
@@ -124,11 +125,11 @@ TEST(pictures_are_drawn_for_so_many_records)
 {
     struct dataset *d = make(5, 2);
     if (d == NULL) return;
-    EXPECT_OK(inspect_draw(d, 3, mini_path("pictures")));
-    EXPECT(file_exists(mini_path("pictures/2.png")) && file_exists(mini_path("pictures/3.png")));
-    EXPECT(file_exists(mini_path("pictures/5.png")) && !file_exists(mini_path("pictures/1.png")));
-    EXPECT_OK(inspect_draw(d, 100, mini_path("pictures")));
-    EXPECT(file_exists(mini_path("pictures/1.png")) && file_exists(mini_path("pictures/4.png")));
+    EXPECT_OK(inspect_draw(d, 3, test_path("pictures")));
+    EXPECT(file_exists(test_path("pictures/2.png")) && file_exists(test_path("pictures/3.png")));
+    EXPECT(file_exists(test_path("pictures/5.png")) && !file_exists(test_path("pictures/1.png")));
+    EXPECT_OK(inspect_draw(d, 100, test_path("pictures")));
+    EXPECT(file_exists(test_path("pictures/1.png")) && file_exists(test_path("pictures/4.png")));
     dataset_close(d);
 }
 

@@ -20,9 +20,9 @@ static struct dataset *packed(const char *name)
 {
     struct dataset *d = NULL;
     struct pack_report report;
-    struct pack_params p = {.annotations = mini_path("set.json"),
-                            .images = mini_path("images"),
-                            .out = mini_path("%s", name),
+    struct pack_params p = {.annotations = test_path("set.json"),
+                            .images = test_path("images"),
+                            .out = test_path("%s", name),
                             .shards = 3,
                             .jobs = 2};
     mini_images(N_IMAGES);

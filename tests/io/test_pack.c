@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "io/coco.h"
@@ -11,8 +12,8 @@
 
 static struct pack_params mini_params(const char *out, int shards)
 {
-    return (struct pack_params){.annotations = mini_path("a.json"),
-                                .images = mini_path("images"),
+    return (struct pack_params){.annotations = test_path("a.json"),
+                                .images = test_path("images"),
                                 .out = out,
                                 .shards = shards,
                                 .jobs = 1};
@@ -21,7 +22,7 @@ static struct pack_params mini_params(const char *out, int shards)
 static void make_mini(int n, bool thin)
 {
     mini_images(n);
-    mini_json(mini_path("a.json"), n, thin);
+    mini_json(test_path("a.json"), n, thin);
 }
 
 static int64_t id_at(const struct dataset *d, int s, uint64_t k)
@@ -39,10 +40,10 @@ TEST(images_that_pass_are_dealt_first_then_the_others)
     struct pack_report report;
     struct dataset *d = NULL;
     make_mini(9, false); // 1, 4, 7 have no box
-    struct pack_params p = mini_params(mini_path("deal/set"), 4);
+    struct pack_params p = mini_params(test_path("deal/set"), 4);
     EXPECT_OK(pack_coco(&p, &report));
     EXPECT_EQ(report.images, 9);
-    EXPECT_OK(dataset_open(mini_path("deal/set"), &d));
+    EXPECT_OK(dataset_open(test_path("deal/set"), &d));
     if (d == NULL) return;
     // The round goes 2 3 5 6 8 9, then on with 1 4 7.
     static const uint64_t n_records[] = {3, 2, 2, 2}, n_usable[] = {2, 2, 1, 1};
@@ -65,9 +66,9 @@ TEST(a_box_without_two_sides_over_one_pixel_does_not_count)
     struct pack_report report;
     struct dataset *d = NULL;
     make_mini(9, true);
-    struct pack_params p = mini_params(mini_path("thin/set"), 1);
+    struct pack_params p = mini_params(test_path("thin/set"), 1);
     EXPECT_OK(pack_coco(&p, &report));
-    EXPECT_OK(dataset_open(mini_path("thin/set"), &d));
+    EXPECT_OK(dataset_open(test_path("thin/set"), &d));
     if (d == NULL) return;
     EXPECT_EQ(dataset_n_usable(d), 6);
     EXPECT_EQ(id_at(d, 0, 7), 4); // kept, among the others
@@ -79,9 +80,9 @@ TEST(what_is_packed_reads_back_to_the_bit)
     struct pack_report report;
     struct dataset *d = NULL;
     make_mini(3, false);
-    struct pack_params p = mini_params(mini_path("bits/set"), 1);
+    struct pack_params p = mini_params(test_path("bits/set"), 1);
     EXPECT_OK(pack_coco(&p, &report));
-    EXPECT_OK(dataset_open(mini_path("bits/set"), &d));
+    EXPECT_OK(dataset_open(test_path("bits/set"), &d));
     if (d == NULL) return;
     struct record_image r;
     char *jpeg = NULL;
@@ -90,7 +91,7 @@ TEST(what_is_packed_reads_back_to_the_bit)
     EXPECT(r.id == 3 && r.id_is_number && r.id_key == 3 && r.h == 23 && r.w == 33);
     EXPECT_STR(r.id_text, "3");
     EXPECT_STR(r.file_name, "3.jpg");
-    EXPECT_OK(file_read(mini_path("images/3.jpg"), &jpeg, &n));
+    EXPECT_OK(file_read(test_path("images/3.jpg"), &jpeg, &n));
     EXPECT(r.jpeg_bytes == n && memcmp(r.jpeg, jpeg, n) == 0);
     EXPECT_EQ(r.n_annotations, 2);
     const struct annotation *a = r.annotations;
@@ -107,18 +108,18 @@ TEST(the_bytes_do_not_depend_on_the_number_of_jobs)
     struct pack_report report;
     make_mini(40, false);
     for (int jobs = 1; jobs <= 5; jobs += 2) {
-        struct pack_params p = mini_params(mini_path("jobs%d/set", jobs), 3);
+        struct pack_params p = mini_params(test_path("jobs%d/set", jobs), 3);
         p.jobs = jobs;
         EXPECT_OK(pack_coco(&p, &report));
     }
     for (int jobs = 3; jobs <= 5; jobs += 2) {
-        EXPECT(mini_same_file(mini_path("jobs1/set.json"), mini_path("jobs%d/set.json", jobs)));
-        EXPECT(mini_same_file(mini_path("jobs1/set.pbtxt"), mini_path("jobs%d/set.pbtxt", jobs)));
+        EXPECT(test_same_file(test_path("jobs1/set.json"), test_path("jobs%d/set.json", jobs)));
+        EXPECT(test_same_file(test_path("jobs1/set.pbtxt"), test_path("jobs%d/set.pbtxt", jobs)));
         for (int s = 0; s < 3; s++) {
-            EXPECT(mini_same_file(mini_path("jobs1/set.record-%05d-of-00003", s),
-                                  mini_path("jobs%d/set.record-%05d-of-00003", jobs, s)));
-            EXPECT(mini_same_file(mini_path("jobs1/set.record-%05d-of-00003.idx", s),
-                                  mini_path("jobs%d/set.record-%05d-of-00003.idx", jobs, s)));
+            EXPECT(test_same_file(test_path("jobs1/set.record-%05d-of-00003", s),
+                                  test_path("jobs%d/set.record-%05d-of-00003", jobs, s)));
+            EXPECT(test_same_file(test_path("jobs1/set.record-%05d-of-00003.idx", s),
+                                  test_path("jobs%d/set.record-%05d-of-00003.idx", jobs, s)));
         }
     }
 }
@@ -133,7 +134,7 @@ static void write_categories(const char *categories)
              "{\"categories\": [%s], \"images\": [{\"id\": 1, \"file_name\": \"1.jpg\"}], "
              "\"annotations\": [{\"image_id\": 1, \"category_id\": 7, \"bbox\": [1, 1, 5, 5]}]}",
              categories);
-    EXPECT_OK(file_write(mini_path("a.json"), text, strlen(text)));
+    EXPECT_OK(file_write(test_path("a.json"), text, strlen(text)));
 }
 
 static int label_of_7(struct pack_params *p, const char *categories, int *n_labels)
@@ -162,7 +163,7 @@ TEST(labels_are_the_ids_where_these_are_dense_enough)
 {
     int n = 0;
     mini_images(1);
-    struct pack_params p = mini_params(mini_path("labels/set"), 1);
+    struct pack_params p = mini_params(test_path("labels/set"), 1);
     EXPECT_EQ(label_of_7(&p, EIGHT, &n), 7); // largest 8 = twice 4
     EXPECT_EQ(n, 9);
     EXPECT_EQ(label_of_7(&p, FOUR, &n), 3); // largest 7 > twice 3: 1, 2, 3 by ascending ids
@@ -181,12 +182,12 @@ TEST(labels_that_cannot_be_are_refused)
 {
     struct pack_report report;
     mini_images(1);
-    struct pack_params p = mini_params(mini_path("nolabels/set"), 1);
+    struct pack_params p = mini_params(test_path("nolabels/set"), 1);
     p.labels = PACK_LABELS_IDS;
     write_categories(EIGHT ", {\"id\": 0, \"name\": \"none\"}");
     EXPECT_STATUS(pack_coco(&p, &report), E_ARG);
     EXPECT_HAS(error_text(), "category id 0 cannot be a label");
-    EXPECT(!file_exists(mini_path("nolabels")));
+    EXPECT(!file_exists(test_path("nolabels")));
 }
 
 TEST(labels_of_another_data_set_are_taken_whole)
@@ -194,15 +195,15 @@ TEST(labels_of_another_data_set_are_taken_whole)
     struct pack_report report;
     int n = 0;
     mini_images(1);
-    struct pack_params p = mini_params(mini_path("from/a"), 1), q = p;
+    struct pack_params p = mini_params(test_path("from/a"), 1), q = p;
     p.labels = PACK_LABELS_DENSE;
     EXPECT_EQ(label_of_7(&p, EIGHT, &n), 3);
-    q.out = mini_path("from/b");
+    q.out = test_path("from/b");
     q.labels = PACK_LABELS_FROM;
     q.labels_from = p.out;
     EXPECT_EQ(label_of_7(&q, "{\"id\": 7, \"name\": \"g\"}", &n), 3);
     EXPECT_EQ(n, 5);
-    q.labels_from = mini_path("from/a.json");
+    q.labels_from = test_path("from/a.json");
     EXPECT_EQ(label_of_7(&q, "{\"id\": 7, \"name\": \"g\"}", &n), 3);
     write_categories("{\"id\": 7, \"name\": \"x\"}");
     EXPECT_STATUS(pack_coco(&q, &report), E_ARG);
@@ -234,11 +235,11 @@ TEST(splits_share_the_images_out_by_seed)
     make_mini(20, false);
     for (int i = 0; i < 3; i++) {
         int n_train = 0, n_val = 0;
-        struct pack_params p = mini_params(mini_path("split%d/set", i), 2);
+        struct pack_params p = mini_params(test_path("split%d/set", i), 2);
         p.n_splits = 2, p.splits = splits, p.seed = i < 2 ? 5 : 6;
         EXPECT_OK(pack_coco(&p, &report));
-        read_ids(mini_path("split%d/set-train", i), train[i], &n_train);
-        read_ids(mini_path("split%d/set-val", i), val[i], &n_val);
+        read_ids(test_path("split%d/set-train", i), train[i], &n_train);
+        read_ids(test_path("split%d/set-val", i), val[i], &n_val);
         EXPECT(n_train == 14 && n_val == 6);
         for (int id = 1; id <= 20; id++) EXPECT(train[i][id] != val[i][id]);
     }
@@ -259,7 +260,7 @@ TEST(splits_that_do_not_add_up_are_refused)
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct pack_report report;
-        struct pack_params p = mini_params(mini_path("badsplit/set"), 1);
+        struct pack_params p = mini_params(test_path("badsplit/set"), 1);
         p.n_splits = 2, p.splits = cases[i].splits;
         EXPECT_STATUS(pack_coco(&p, &report), E_ARG);
         EXPECT_HAS(error_text(), cases[i].message);
@@ -294,15 +295,15 @@ static void refuse(const char *members, const char *annotation, const char *mess
         "\"category_id\": 1, \"bbox\": [1, 1, 9, 9]}, {\"id\": 6, \"image_id\": 3, "
         "\"category_id\": 1, \"bbox\": [1, 1, 9, 9]}%s]}",
         members, annotation);
-    EXPECT_OK(file_write(mini_path("a.json"), text, strlen(text)));
-    struct pack_params p = mini_params(mini_path("refused/set"), 2);
+    EXPECT_OK(file_write(test_path("a.json"), text, strlen(text)));
+    struct pack_params p = mini_params(test_path("refused/set"), 2);
     status st = pack_coco(&p, &report);
     EXPECT(st == E_FORMAT || st == E_IO);
     EXPECT_HAS(error_text(), "a.json: ");
     EXPECT_HAS(error_text(), message);
-    EXPECT(is_empty_folder(mini_path("refused")));
+    EXPECT(is_empty_folder(test_path("refused")));
     p.skip_bad = true;
-    p.out = mini_path("skipped/set");
+    p.out = test_path("skipped/set");
     EXPECT_OK(pack_coco(&p, &report));
     EXPECT_EQ(report.skipped_images + report.skipped_annotations, 1);
     EXPECT_OK(dataset_open(p.out, &d));
@@ -310,7 +311,7 @@ static void refuse(const char *members, const char *annotation, const char *mess
     EXPECT_EQ(dataset_n_images(d), 3 - report.skipped_images);
     EXPECT_EQ(dataset_n_usable(d), 2);
     dataset_close(d);
-    EXPECT_OK(file_remove_tree(mini_path("skipped")));
+    EXPECT_OK(file_remove_tree(test_path("skipped")));
 }
 
 TEST(what_cannot_be_packed_is_named_or_skipped)
@@ -318,9 +319,9 @@ TEST(what_cannot_be_packed_is_named_or_skipped)
     mini_images(3);
     char *jpeg = NULL;
     size_t n = 0;
-    EXPECT_OK(file_read(mini_path("images/2.jpg"), &jpeg, &n));
-    EXPECT_OK(file_write(mini_path("images/cut.jpg"), jpeg, n - 40));
-    EXPECT_OK(file_write(mini_path("images/text.jpg"), "hello", 5));
+    EXPECT_OK(file_read(test_path("images/2.jpg"), &jpeg, &n));
+    EXPECT_OK(file_write(test_path("images/cut.jpg"), jpeg, n - 40));
+    EXPECT_OK(file_write(test_path("images/text.jpg"), "hello", 5));
     mem_free(jpeg);
     refuse("\"file_name\": \"none.jpg\"", "", "image id \"two\": cannot open");
     refuse("\"file_name\": \"cut.jpg\"", "", "cut.jpg: JPEG: ");
@@ -343,10 +344,10 @@ TEST(more_shards_than_images_with_boxes_are_refused)
 {
     struct pack_report report;
     make_mini(9, false);
-    struct pack_params p = mini_params(mini_path("shards/set"), 7);
+    struct pack_params p = mini_params(test_path("shards/set"), 7);
     EXPECT_STATUS(pack_coco(&p, &report), E_ARG);
     EXPECT_HAS(error_text(), "use --shards 6 or less");
-    EXPECT(!file_exists(mini_path("shards")));
+    EXPECT(!file_exists(test_path("shards")));
 }
 
 // ---- All or nothing
@@ -357,9 +358,9 @@ TEST(a_failure_leaves_the_older_data_set_and_a_success_replaces_it)
     struct pack_report report;
     struct dataset *d = NULL;
     make_mini(9, false);
-    struct pack_params p = mini_params(mini_path("again/set"), 4);
+    struct pack_params p = mini_params(test_path("again/set"), 4);
     EXPECT_OK(pack_coco(&p, &report));
-    EXPECT_EQ(unlink(mini_path("images/9.jpg")), 0);
+    EXPECT_EQ(unlink(test_path("images/9.jpg")), 0);
     EXPECT_STATUS(pack_coco(&p, &report), E_IO);
     EXPECT_OK(dataset_open(p.out, &d));
     if (d != NULL) EXPECT_EQ(dataset_n_images(d), 9);
@@ -371,21 +372,21 @@ TEST(a_failure_leaves_the_older_data_set_and_a_success_replaces_it)
     EXPECT_OK(dataset_open(p.out, &d));
     if (d != NULL) EXPECT(dataset_n_images(d) == 6 && dataset_n_shards(d) == 2);
     dataset_close(d);
-    EXPECT(!file_exists(mini_path("again/set.record-00003-of-00004")));
-    EXPECT(!file_exists(mini_path("again/set.record-00003-of-00004.idx")));
-    EXPECT(file_exists(mini_path("again/set.record-00001-of-00002")));
+    EXPECT(!file_exists(test_path("again/set.record-00003-of-00004")));
+    EXPECT(!file_exists(test_path("again/set.record-00003-of-00004.idx")));
+    EXPECT(file_exists(test_path("again/set.record-00001-of-00002")));
 }
 
 TEST(what_a_killed_run_left_is_removed)
 {
     struct pack_report report;
     make_mini(3, false);
-    EXPECT_OK(file_make_folders(mini_path("stale/.set.packing-999999999"))); // no such process
-    EXPECT_OK(file_make_folders(mini_path("stale/.set.packing-1")));         // alive
-    struct pack_params p = mini_params(mini_path("stale/set"), 1);
+    EXPECT_OK(file_make_folders(test_path("stale/.set.packing-999999999"))); // no such process
+    EXPECT_OK(file_make_folders(test_path("stale/.set.packing-1")));         // alive
+    struct pack_params p = mini_params(test_path("stale/set"), 1);
     EXPECT_OK(pack_coco(&p, &report));
-    EXPECT(!file_exists(mini_path("stale/.set.packing-999999999")));
-    EXPECT(file_exists(mini_path("stale/.set.packing-1")));
+    EXPECT(!file_exists(test_path("stale/.set.packing-999999999")));
+    EXPECT(file_exists(test_path("stale/.set.packing-1")));
 }
 
 TEST(failing_allocations_leave_nothing_behind)
@@ -393,20 +394,20 @@ TEST(failing_allocations_leave_nothing_behind)
     struct pack_report report;
     make_mini(4, false);
     for (int64_t n = 1; n < 2000; n++) {
-        struct pack_params p = mini_params(mini_path("faults/set"), 2);
+        struct pack_params p = mini_params(test_path("faults/set"), 2);
         p.skip_bad = n % 2 == 0;
         mem_fail_at(n);
         status st = pack_coco(&p, &report);
         mem_fail_at(0);
         if (st == OK) {
-            EXPECT_OK(file_remove_tree(mini_path("faults")));
+            EXPECT_OK(file_remove_tree(test_path("faults")));
             if (!p.skip_bad) continue; // the longer way may still fail
             EXPECT(n > 100);
             return;
         }
-        if (st != E_NOMEM || !is_empty_folder(mini_path("faults")))
+        if (st != E_NOMEM || !is_empty_folder(test_path("faults")))
             test_fail(__FILE__, __LINE__, "allocation %d: %s", (int)n, error_text());
-        EXPECT_OK(file_remove_tree(mini_path("faults")));
+        EXPECT_OK(file_remove_tree(test_path("faults")));
     }
     EXPECT(false);
 }
@@ -414,41 +415,32 @@ TEST(failing_allocations_leave_nothing_behind)
 // ---- Data sets that do not hold together
 // ---------------------------------------------------------
 
-static void copy_file(const char *from, const char *to)
-{
-    char *data = NULL;
-    size_t n = 0;
-    EXPECT_OK(file_read(from, &data, &n));
-    EXPECT_OK(file_write(to, data, n));
-    mem_free(data);
-}
-
 TEST(mixed_and_missing_files_are_refused)
 {
     struct pack_report report;
     struct dataset *d;
     make_mini(9, false);
-    struct pack_params p = mini_params(mini_path("one/set"), 2);
+    struct pack_params p = mini_params(test_path("one/set"), 2);
     EXPECT_OK(pack_coco(&p, &report));
-    p.out = mini_path("two/set");
+    p.out = test_path("two/set");
     p.labels = PACK_LABELS_DENSE;
     make_mini(12, false);
     EXPECT_OK(pack_coco(&p, &report));
-    copy_file(mini_path("one/set.record-00001-of-00002"),
-              mini_path("two/set.record-00001-of-00002"));
-    EXPECT_STATUS(dataset_open(mini_path("two/set"), &d), E_FORMAT);
+    test_copy_file(test_path("one/set.record-00001-of-00002"),
+                   test_path("two/set.record-00001-of-00002"));
+    EXPECT_STATUS(dataset_open(test_path("two/set"), &d), E_FORMAT);
     EXPECT_HAS(error_text(), "shards of two data sets are mixed");
-    copy_file(mini_path("one/set.record-00001-of-00002.idx"),
-              mini_path("two/set.record-00001-of-00002.idx"));
-    EXPECT_STATUS(dataset_open(mini_path("two/set"), &d), E_FORMAT);
-    copy_file(mini_path("two/set.record-00000-of-00002.idx"),
-              mini_path("one/set.record-00000-of-00002.idx"));
-    EXPECT_STATUS(dataset_open(mini_path("one/set"), &d), E_FORMAT);
+    test_copy_file(test_path("one/set.record-00001-of-00002.idx"),
+                   test_path("two/set.record-00001-of-00002.idx"));
+    EXPECT_STATUS(dataset_open(test_path("two/set"), &d), E_FORMAT);
+    test_copy_file(test_path("two/set.record-00000-of-00002.idx"),
+                   test_path("one/set.record-00000-of-00002.idx"));
+    EXPECT_STATUS(dataset_open(test_path("one/set"), &d), E_FORMAT);
     EXPECT_HAS(error_text(), "set.record-00000-of-00002.idx");
-    EXPECT_EQ(unlink(mini_path("one/set.record-00001-of-00002")), 0);
-    EXPECT_STATUS(dataset_open(mini_path("one/set"), &d), E_FORMAT);
-    EXPECT_EQ(unlink(mini_path("one/set.json")), 0);
-    EXPECT_STATUS(dataset_open(mini_path("one/set"), &d), E_IO);
+    EXPECT_EQ(unlink(test_path("one/set.record-00001-of-00002")), 0);
+    EXPECT_STATUS(dataset_open(test_path("one/set"), &d), E_FORMAT);
+    EXPECT_EQ(unlink(test_path("one/set.json")), 0);
+    EXPECT_STATUS(dataset_open(test_path("one/set"), &d), E_IO);
     EXPECT_HAS(error_text(), "make it with shoal pack");
 }
 
@@ -462,7 +454,7 @@ TEST(odd_jpegs_are_packed_or_skipped_and_never_crash)
         return;
     }
     snprintf(images, sizeof images, "%s", test_shared_data("jpeg_odd"));
-    FILE *f = fopen(mini_path("odd.json"), "w");
+    FILE *f = fopen(test_path("odd.json"), "w");
     DIR *folder = opendir(images);
     EXPECT(f != NULL && folder != NULL);
     if (f == NULL || folder == NULL) return;
@@ -475,15 +467,15 @@ TEST(odd_jpegs_are_packed_or_skipped_and_never_crash)
     fputs("]}", f);
     EXPECT_EQ(fclose(f), 0);
     (void)closedir(folder);
-    EXPECT_OK(pack_coco(&(struct pack_params){.annotations = mini_path("odd.json"),
+    EXPECT_OK(pack_coco(&(struct pack_params){.annotations = test_path("odd.json"),
                                               .images = images,
-                                              .out = mini_path("odd/set"),
+                                              .out = test_path("odd/set"),
                                               .shards = 3,
                                               .skip_bad = true},
                         &report));
     EXPECT(report.skipped_images > 0 && report.images > 0);
     EXPECT_EQ(report.skipped_images + report.images, n);
-    EXPECT_OK(dataset_open(mini_path("odd/set"), &d));
+    EXPECT_OK(dataset_open(test_path("odd/set"), &d));
     if (d != NULL) EXPECT_EQ(dataset_n_images(d), report.images);
     dataset_close(d);
 }
@@ -502,7 +494,7 @@ TEST(real_coco_pictures_come_back_as_the_json_has_them)
              test_shared_data("coco139/annotations/instances_val2017.json"));
     snprintf(images, sizeof images, "%s", test_shared_data("coco139/val2017"));
     struct pack_params p = {
-        .annotations = json, .images = images, .out = mini_path("real/val"), .shards = 5};
+        .annotations = json, .images = images, .out = test_path("real/val"), .shards = 5};
     EXPECT_OK(pack_coco(&p, &report));
     EXPECT_OK(dataset_open(p.out, &d));
     EXPECT_OK(coco_read(json, NULL, &c));

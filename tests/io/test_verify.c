@@ -2,6 +2,7 @@
 #include "io/verify.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "io/dataset.h"
@@ -23,9 +24,9 @@ static void pack(const char *out, int n, int shards)
 {
     struct pack_report report;
     mini_images(n);
-    mini_json(mini_path("a.json"), n, false);
-    EXPECT_OK(pack_coco(&(struct pack_params){.annotations = mini_path("a.json"),
-                                              .images = mini_path("images"),
+    mini_json(test_path("a.json"), n, false);
+    EXPECT_OK(pack_coco(&(struct pack_params){.annotations = test_path("a.json"),
+                                              .images = test_path("images"),
                                               .out = out,
                                               .shards = shards,
                                               .jobs = 1},
@@ -42,8 +43,8 @@ TEST(a_good_data_set_has_no_problems)
 {
     struct problems p;
     struct verify_report report;
-    pack(mini_path("good/set"), 7, 3);
-    EXPECT_OK(verify(mini_path("good/set"), &p, &report));
+    pack(test_path("good/set"), 7, 3);
+    EXPECT_OK(verify(test_path("good/set"), &p, &report));
     EXPECT(p.n == 0 && report.problems == 0 && report.records == 7);
 }
 
@@ -75,14 +76,14 @@ static void flip_all(const char *set, const char *file, size_t stride, bool may_
 
 TEST(a_flipped_bit_anywhere_in_a_shard_is_found)
 {
-    pack(mini_path("flip/set"), 2, 1);
-    flip_all(mini_path("flip/set"), mini_path("flip/set.record-00000-of-00001"), 1, false);
+    pack(test_path("flip/set"), 2, 1);
+    flip_all(test_path("flip/set"), test_path("flip/set.record-00000-of-00001"), 1, false);
 }
 
 TEST(a_flipped_bit_anywhere_in_an_index_is_found)
 {
-    pack(mini_path("flipidx/set"), 2, 1);
-    flip_all(mini_path("flipidx/set"), mini_path("flipidx/set.record-00000-of-00001.idx"), 1,
+    pack(test_path("flipidx/set"), 2, 1);
+    flip_all(test_path("flipidx/set"), test_path("flipidx/set.record-00000-of-00001.idx"), 1,
              false);
 }
 
@@ -92,18 +93,18 @@ TEST(a_bad_record_is_named_with_shard_byte_and_image)
     struct verify_report report;
     struct dataset *d = NULL;
     struct record_image image;
-    pack(mini_path("name/set"), 9, 2);
+    pack(test_path("name/set"), 9, 2);
     char *data = NULL;
     size_t n = 0;
-    const char *shard = mini_path("name/set.record-00001-of-00002");
+    const char *shard = test_path("name/set.record-00001-of-00002");
     EXPECT_OK(file_read(shard, &data, &n));
     data[500] ^= 1; // in the middle of the first JPEG, image 3
     EXPECT_OK(file_write(shard, data, n));
-    EXPECT_OK(verify(mini_path("name/set"), &p, &report));
+    EXPECT_OK(verify(test_path("name/set"), &p, &report));
     EXPECT(p.n == 1 && report.records == 9);
     EXPECT_HAS(p.first, "set.record-00001-of-00002: record 0 at byte 0 (image 3): the content's "
                         "checksum is");
-    EXPECT_OK(dataset_open(mini_path("name/set"), &d));
+    EXPECT_OK(dataset_open(test_path("name/set"), &d));
     if (d == NULL) return;
     EXPECT_STATUS(dataset_read(d, 1, 0, &image), E_FORMAT);
     EXPECT_HAS(error_text(), "set.record-00001-of-00002: record at byte 0 (image 3): ");
@@ -117,9 +118,9 @@ TEST(records_are_found_without_their_index)
 {
     struct problems p;
     struct verify_report report;
-    pack(mini_path("noidx/set"), 5, 1);
-    EXPECT_EQ(unlink(mini_path("noidx/set.record-00000-of-00001.idx")), 0);
-    EXPECT_OK(verify(mini_path("noidx/set"), &p, &report));
+    pack(test_path("noidx/set"), 5, 1);
+    EXPECT_EQ(unlink(test_path("noidx/set.record-00000-of-00001.idx")), 0);
+    EXPECT_OK(verify(test_path("noidx/set"), &p, &report));
     EXPECT(p.n == 1 && report.records == 5);
     EXPECT_HAS(p.first, ".idx");
 }
@@ -128,23 +129,23 @@ TEST(shards_of_another_data_set_of_the_same_size_are_found)
 {
     struct problems p;
     struct verify_report report;
-    pack(mini_path("same1/set"), 3, 1);
+    pack(test_path("same1/set"), 3, 1);
     char *text = NULL;
     size_t n = 0;
-    EXPECT_OK(file_read(mini_path("a.json"), &text, &n));
+    EXPECT_OK(file_read(test_path("a.json"), &text, &n));
     memcpy(strstr(text, ".25"), ".75", 3); // one area differs, every length is the same
-    EXPECT_OK(file_write(mini_path("b.json"), text, n));
+    EXPECT_OK(file_write(test_path("b.json"), text, n));
     mem_free(text);
     struct pack_report packed;
-    EXPECT_OK(pack_coco(&(struct pack_params){.annotations = mini_path("b.json"),
-                                              .images = mini_path("images"),
-                                              .out = mini_path("same2/set"),
+    EXPECT_OK(pack_coco(&(struct pack_params){.annotations = test_path("b.json"),
+                                              .images = test_path("images"),
+                                              .out = test_path("same2/set"),
                                               .shards = 1},
                         &packed));
-    EXPECT_OK(file_read(mini_path("same2/set.record-00000-of-00001"), &text, &n));
-    EXPECT_OK(file_write(mini_path("same1/set.record-00000-of-00001"), text, n));
+    EXPECT_OK(file_read(test_path("same2/set.record-00000-of-00001"), &text, &n));
+    EXPECT_OK(file_write(test_path("same1/set.record-00000-of-00001"), text, n));
     mem_free(text);
-    EXPECT_OK(verify(mini_path("same1/set"), &p, &report));
+    EXPECT_OK(verify(test_path("same1/set"), &p, &report));
     EXPECT_EQ(p.n, 1);
     EXPECT_HAS(p.first, "its records are whole, but others");
 }
@@ -153,13 +154,13 @@ TEST(missing_shards_and_manifests_are_named)
 {
     struct problems p;
     struct verify_report report;
-    pack(mini_path("gone/set"), 5, 2);
-    EXPECT_EQ(unlink(mini_path("gone/set.record-00001-of-00002")), 0);
-    EXPECT_OK(verify(mini_path("gone/set"), &p, &report));
+    pack(test_path("gone/set"), 5, 2);
+    EXPECT_EQ(unlink(test_path("gone/set.record-00001-of-00002")), 0);
+    EXPECT_OK(verify(test_path("gone/set"), &p, &report));
     EXPECT(p.n >= 1);
     EXPECT_HAS(p.first, "set.record-00001-of-00002");
-    EXPECT_EQ(unlink(mini_path("gone/set.json")), 0);
-    EXPECT_STATUS(verify(mini_path("gone/set"), &p, &report), E_IO);
+    EXPECT_EQ(unlink(test_path("gone/set.json")), 0);
+    EXPECT_STATUS(verify(test_path("gone/set"), &p, &report), E_IO);
 }
 
 TEST_MAIN()

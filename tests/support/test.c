@@ -8,6 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/file.h"
+#include "core/mem.h"
+
 static struct test_case *cases, **tail = &cases;
 static int n_failures;
 
@@ -61,6 +64,40 @@ const char *test_folder(void)
         exit(1);
     }
     return folder;
+}
+
+const char *test_path(const char *format, ...)
+{
+    static char paths[256][512];
+    static int next;
+    char *path = paths[next++ % 256];
+    int used = snprintf(path, sizeof paths[0], "%s/", test_folder());
+    va_list args;
+    va_start(args, format);
+    vsnprintf(path + used, sizeof paths[0] - (size_t)used, format, args);
+    va_end(args);
+    return path;
+}
+
+void test_copy_file(const char *from, const char *to)
+{
+    char *data = NULL;
+    size_t n = 0;
+    EXPECT_OK(file_read(from, &data, &n));
+    EXPECT_OK(file_write(to, data, n));
+    mem_free(data);
+}
+
+bool test_same_file(const char *a, const char *b)
+{
+    char *x = NULL, *y = NULL;
+    size_t n = 0, m = 0;
+    EXPECT_OK(file_read(a, &x, &n));
+    EXPECT_OK(file_read(b, &y, &m));
+    bool same = x != NULL && y != NULL && n == m && memcmp(x, y, n) == 0;
+    mem_free(x);
+    mem_free(y);
+    return same;
 }
 
 static void remove_folder(void)

@@ -5,6 +5,7 @@
 #ifndef SHOAL_TESTS_SUPPORT_TEST_H
 #define SHOAL_TESTS_SUPPORT_TEST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,13 +44,16 @@ void test_fail(const char *file, int line, const char *format, ...) PRINTF_LIKE(
 _Noreturn void test_skip(const char *reason);
 
 // $SHOAL_SOURCE_DIR/relative. Valid until the next call.
-// call.
 const char *test_source_path(const char *relative);
 // relative below the optional data folder next to the checkout; NULL where it is missing.
-// missing.
 const char *test_shared_data(const char *relative);
 // A fresh folder for this test program, removed when it ends without failure.
 const char *test_folder(void);
+// test_folder()/name, in one of 256 buffers that take turns.
+const char *test_path(const char *format, ...) PRINTF_LIKE(1, 2);
+// Both report a file that cannot be read or written as a failure.
+void test_copy_file(const char *from, const char *to);
+bool test_same_file(const char *a, const char *b);
 
 struct tolerance {
     double relative_l2; // |got - want| / |want| over the whole array; 0 = not checked

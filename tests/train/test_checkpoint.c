@@ -2,7 +2,6 @@
 #include "train/checkpoint.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,20 +12,6 @@
 #include "support/test.h"
 
 static const char *const files[] = {"state.json", "model.safetensors", "optimizer.safetensors"};
-
-static const char *in_folder(const char *format, ...) PRINTF_LIKE(1, 2);
-static const char *in_folder(const char *format, ...)
-{
-    static char paths[8][512];
-    static int next;
-    char *path = paths[next++ % 8];
-    int used = snprintf(path, sizeof paths[0], "%s/", test_folder());
-    va_list args;
-    va_start(args, format);
-    vsnprintf(path + used, sizeof paths[0] - (size_t)used, format, args);
-    va_end(args);
-    return path;
-}
 
 struct run {
     struct config config;
@@ -123,7 +108,7 @@ TEST(what_is_written_is_read_back)
     char *folder = NULL;
     float w[6], state[64];
     char out[512];
-    snprintf(out, sizeof out, "%s", in_folder("round"));
+    snprintf(out, sizeof out, "%s", test_path("round"));
     EXPECT(!checkpoint_exists(out));
     open_run(&r, out, 3);
     EXPECT(!checkpoint_exists(out));
@@ -176,7 +161,7 @@ TEST(any_byte_flipped_or_missing_is_refused_by_name)
 {
     struct run r;
     char out[512];
-    snprintf(out, sizeof out, "%s", in_folder("flip"));
+    snprintf(out, sizeof out, "%s", test_path("flip"));
     open_run(&r, out, 3);
     put(&r, 1);
     put(&r, 2);
@@ -209,7 +194,7 @@ TEST(the_newest_and_the_best_are_kept)
 {
     struct run r;
     char out[512];
-    snprintf(out, sizeof out, "%s", in_folder("keep"));
+    snprintf(out, sizeof out, "%s", test_path("keep"));
     open_run(&r, out, 2);
     for (int64_t step = 10; step <= 30; step += 10) put(&r, step);
     EXPECT(!has_step(out, 10) && has_step(out, 20) && has_step(out, 30));
@@ -230,13 +215,13 @@ TEST(going_back_sets_later_checkpoints_aside)
 {
     struct run r;
     char out[512], *folder = NULL;
-    snprintf(out, sizeof out, "%s", in_folder("back"));
+    snprintf(out, sizeof out, "%s", test_path("back"));
     open_run(&r, out, 3);
     for (int64_t step = 10; step <= 30; step += 10) put(&r, step);
     EXPECT_OK(checkpoint_writer_set_best(r.writer, 30));
     EXPECT_OK(checkpoint_writer_rewind(r.writer, 10));
     EXPECT(has_step(out, 10) && !has_step(out, 20) && !has_step(out, 30));
-    EXPECT(file_exists(in_folder("back/checkpoints/step-00000030.aside/state.json")));
+    EXPECT(file_exists(test_path("back/checkpoints/step-00000030.aside/state.json")));
     expect_link(out, "latest", "step-00000010");
     expect_link(out, "best", "none");
     EXPECT_OK(checkpoint_find(out, &folder));
@@ -252,15 +237,15 @@ TEST(what_a_kill_left_is_swept)
 {
     struct run r;
     char out[512];
-    snprintf(out, sizeof out, "%s", in_folder("sweep"));
-    EXPECT_OK(file_make_folders(in_folder("sweep/checkpoints/step-00000003.tmp-77")));
-    EXPECT_OK(file_write(in_folder("sweep/checkpoints/step-00000003.tmp-77/state.json"), "{", 1));
-    EXPECT_EQ(symlink("step-00000003", in_folder("sweep/checkpoints/latest.tmp-77")), 0);
+    snprintf(out, sizeof out, "%s", test_path("sweep"));
+    EXPECT_OK(file_make_folders(test_path("sweep/checkpoints/step-00000003.tmp-77")));
+    EXPECT_OK(file_write(test_path("sweep/checkpoints/step-00000003.tmp-77/state.json"), "{", 1));
+    EXPECT_EQ(symlink("step-00000003", test_path("sweep/checkpoints/latest.tmp-77")), 0);
     EXPECT(!checkpoint_exists(out)); // no checkpoint's name
     open_run(&r, out, 1);
-    EXPECT(!file_exists(in_folder("sweep/checkpoints/step-00000003.tmp-77")));
+    EXPECT(!file_exists(test_path("sweep/checkpoints/step-00000003.tmp-77")));
     struct stat info;
-    EXPECT(lstat(in_folder("sweep/checkpoints/latest.tmp-77"), &info) != 0);
+    EXPECT(lstat(test_path("sweep/checkpoints/latest.tmp-77"), &info) != 0);
     close_run(&r);
 }
 
@@ -268,17 +253,17 @@ TEST(a_write_that_fails_costs_no_older_one_and_is_remembered)
 {
     struct run r;
     char out[512];
-    snprintf(out, sizeof out, "%s", in_folder("fail"));
+    snprintf(out, sizeof out, "%s", test_path("fail"));
     open_run(&r, out, 1);
     put(&r, 1);
-    EXPECT_EQ(rename(in_folder("fail/checkpoints"), in_folder("fail/moved")), 0);
-    EXPECT_OK(file_write(in_folder("fail/checkpoints"), "", 0)); // a file where the folder was
+    EXPECT_EQ(rename(test_path("fail/checkpoints"), test_path("fail/moved")), 0);
+    EXPECT_OK(file_write(test_path("fail/checkpoints"), "", 0)); // a file where the folder was
     EXPECT_OK(submit(&r, 2));
     EXPECT_STATUS(checkpoint_writer_wait(r.writer), E_IO);
     EXPECT_HAS(error_text(), "checkpoint of step 2 not written");
-    EXPECT_EQ(unlink(in_folder("fail/checkpoints")), 0);
-    EXPECT_EQ(rename(in_folder("fail/moved"), in_folder("fail/checkpoints")), 0);
-    EXPECT_OK(checkpoint_verify(in_folder("fail/checkpoints/step-00000001")));
+    EXPECT_EQ(unlink(test_path("fail/checkpoints")), 0);
+    EXPECT_EQ(rename(test_path("fail/moved"), test_path("fail/checkpoints")), 0);
+    EXPECT_OK(checkpoint_verify(test_path("fail/checkpoints/step-00000001")));
     put(&r, 3); // and the next one goes well
     EXPECT(has_step(out, 3));
     close_run(&r);
@@ -288,7 +273,7 @@ TEST(weights_that_are_not_finite_are_not_written)
 {
     struct run r;
     char out[512];
-    snprintf(out, sizeof out, "%s", in_folder("finite"));
+    snprintf(out, sizeof out, "%s", test_path("finite"));
     open_run(&r, out, 1);
     EXPECT_STATUS(submit(&r, 1), OK);
     fill(&r, NAN);
@@ -308,14 +293,14 @@ TEST(done_names_the_step_and_the_weights)
     char out[512], *text = NULL;
     size_t n = 0;
     int64_t step = -1;
-    snprintf(out, sizeof out, "%s", in_folder("done"));
+    snprintf(out, sizeof out, "%s", test_path("done"));
     open_run(&r, out, 1);
     EXPECT(!checkpoint_read_done(out, &step));
     EXPECT_STATUS(checkpoint_write_done(out, 5), E_IO); // without a checkpoint nothing is done
     put(&r, 5);
     EXPECT_OK(checkpoint_write_done(out, 5));
     EXPECT(checkpoint_read_done(out, &step) && step == 5);
-    EXPECT_OK(file_read(in_folder("done/done.json"), &text, &n));
+    EXPECT_OK(file_read(test_path("done/done.json"), &text, &n));
     EXPECT_HAS(text, "\"model_checksum\": \"");
     EXPECT(strstr(text, "\"model_checksum\": \"\"") == NULL);
     mem_free(text);
@@ -329,7 +314,7 @@ TEST(running_out_of_memory_while_copying_is_an_error_and_leaks_nothing)
 {
     struct run r;
     char out[512];
-    snprintf(out, sizeof out, "%s", in_folder("memory"));
+    snprintf(out, sizeof out, "%s", test_path("memory"));
     open_run(&r, out, 1);
     put(&r, 1);
     status st = E_NOMEM;
