@@ -83,6 +83,38 @@ def make_boxes():
     save("boxes", out)
 
 
+def make_top_k():
+    """torch.topk of values a MARGIN apart at the least."""
+    g = torch.Generator().manual_seed(6)
+    n = 1500
+    x = torch.arange(n)[torch.randperm(n, generator=g)] * 2.0 + torch.rand(n, generator=g) - n
+    x = x * MARGIN  # steps of one to three margins
+    assert x.sort().values.diff().min() > 0.99 * MARGIN
+    out = {"x": x}
+    for k in (1, 7, 100, 1000, n):
+        out[f"top.{k}"] = x.topk(k).indices
+    save("top_k", out)
+
+
+def make_sampler():
+    """Numbers of each kind from torchvision's sampler, which ones from the keyed hash."""
+    g = torch.Generator().manual_seed(7)
+    out, cases = {}, ((0.02, 0.1, 64, 0.5), (0.5, 0.1, 64, 0.25), (0.3, 0.69, 64, 0.5), (0.0, 0.0, 512, 0.25), (0.9, 0.1, 9, 0.34))
+    for case, (positive, ignored, per_image, fraction) in enumerate(cases):
+        n, u = 700, torch.rand(700, generator=g)
+        match = torch.where(u < positive, torch.randint(0, 5, (n,), generator=g), torch.where(u < positive + ignored, -2, -1))
+        numbers = torch.randperm(5 * n, generator=g)[:n].sort().values
+        labels = torch.where(match >= 0, 1, torch.where(match == -2, -1, 0))
+        masks = det_utils.BalancedPositiveNegativeSampler(per_image, fraction)([labels])
+        picks = torch.tensor(sample(rng_key(1, 2, case, 3), labels.tolist(), numbers.tolist(), per_image, fraction))
+        counts = [int(m[0].sum()) for m in masks]
+        assert counts == [int((labels[picks] == k).sum()) for k in (1, 0)]
+        out |= {f"{case}.match": match, f"{case}.numbers": numbers, f"{case}.picks": picks}
+        out |= {f"{case}.per_image": torch.tensor([per_image]), f"{case}.fraction": torch.tensor([fraction])}
+        print("sampler", case, counts)
+    save("sampler", out)
+
+
 def close_pairs(boxes, limit):
     """Places of boxes whose IoU with an earlier one is within MARGIN of limit."""
     iou = torch.triu(box_ops.box_iou(boxes, boxes), 1)
@@ -347,6 +379,8 @@ def make_detections():
 
 OUT.mkdir(parents=True, exist_ok=True)
 make_boxes()
+make_top_k()
+make_sampler()
 make_nms()
 make_matcher()
 make_scene()

@@ -1,8 +1,10 @@
 // Sampling: how many, which, and what one candidate more or less changes.
 #include "tensor/cpu/sampler.h"
 
+#include <stdio.h>
+
 #include "core/rng.h"
-#include "support/test.h"
+#include "detector_golden.h"
 #include "tensor/cpu/matcher.h"
 
 enum { MOST = 400, PER_IMAGE = 32 };
@@ -147,6 +149,36 @@ TEST(another_key_gives_another_sample)
     int32_t match[MOST], n = candidates(0, 0, 300, match);
     struct outcome a = choose(1, match, NULL, n), b = choose(2, match, NULL, n);
     EXPECT(only_in(&a, match, &b, false) > 20);
+}
+
+static const void *case_entry(const struct safetensors *g, int i, const char *what, size_t *n)
+{
+    char name[32];
+    snprintf(name, sizeof name, "%d.%s", i, what);
+    if (n != NULL) *n = golden_n(g, name);
+    return golden_entry(g, name)->data;
+}
+
+TEST(numbers_of_each_kind_are_torchvisions_and_picks_those_of_the_hash)
+{
+    enum { CASES = 5, ROOM = 1024 };
+    struct safetensors *g = golden_open("sampler");
+    struct sampler_pick picks[ROOM];
+    if (g == NULL) return;
+    for (int i = 0; i < CASES; i++) {
+        size_t n, n_want;
+        const int32_t *match = case_entry(g, i, "match", &n);
+        const int32_t *want = case_entry(g, i, "picks", &n_want);
+        struct sample_params q = {
+            .per_image = *(const int32_t *)case_entry(g, i, "per_image", NULL),
+            .positive_fraction = *(const float *)case_entry(g, i, "fraction", NULL)};
+        uint64_t key = rng_key(1, 2, (uint64_t)i, RNG_PURPOSE_RPN_SAMPLE);
+        EXPECT_EQ(
+            sampler_choose(&q, key, match, case_entry(g, i, "numbers", NULL), (int32_t)n, picks),
+            n_want);
+        for (size_t k = 0; k < n_want; k++) EXPECT_EQ(picks[k].row, want[k]);
+    }
+    safetensors_close(g);
 }
 
 TEST_MAIN()

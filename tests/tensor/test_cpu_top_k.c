@@ -2,11 +2,12 @@
 #include "tensor/cpu/top_k.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "core/mem.h"
 #include "core/rng.h"
-#include "support/test.h"
+#include "detector_golden.h"
 #include "tensor/cpu/sort.h"
 
 static void expect_top(const float *x, int32_t n, int32_t k, const int32_t *want, int32_t n_want)
@@ -94,6 +95,24 @@ TEST(keys_keep_the_order_of_floats)
     for (size_t i = 0; i + 1 < COUNT(ascending); i++)
         EXPECT(sort_key_of(ascending[i]) < sort_key_of(ascending[i + 1]));
     EXPECT(sort_key_of(NAN) < sort_key_of(-INFINITY));
+}
+
+TEST(equals_torchs)
+{
+    enum { N = 1500 };
+    struct safetensors *g = golden_open("top_k");
+    uint64_t keys[N], scratch[N];
+    int32_t index[N];
+    static const int counts[] = {1, 7, 100, 1000, N};
+    if (g == NULL) return;
+    EXPECT_EQ(golden_n(g, "x"), N);
+    for (size_t i = 0; i < COUNT(counts); i++) {
+        char name[32];
+        snprintf(name, sizeof name, "top.%d", counts[i]);
+        EXPECT_EQ(top_k_find(golden_f32(g, "x"), N, counts[i], keys, scratch, index), counts[i]);
+        golden_equal(g, name, index);
+    }
+    safetensors_close(g);
 }
 
 TEST_MAIN()
