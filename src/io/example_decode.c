@@ -254,29 +254,37 @@ static status decode(const struct features *f, struct record_image *out, struct 
     return read_annotations(f, out, gaps);
 }
 
-static status unpack(const unsigned char *payload, size_t n, ProtobufCAllocator *allocator,
-                     Shoal__Example **out)
+struct unpacked {
+    Shoal__Example *message;
+    struct features features; // of the message
+    ProtobufCAllocator allocator;
+    bool out_of_memory;
+};
+
+static status unpack(const unsigned char *payload, size_t n, struct unpacked *u)
 {
-    bool *out_of_memory = allocator->allocator_data;
-    *out = shoal__example__unpack(allocator, n, payload);
-    if (*out == NULL && *out_of_memory) return E_NOMEM;
-    REQUIRE(*out != NULL, E_FORMAT, "not a tf.train.Example");
+    *u = (struct unpacked){.allocator = {allocate, release, &u->out_of_memory}};
+    u->message = shoal__example__unpack(&u->allocator, n, payload);
+    if (u->message == NULL && u->out_of_memory) return E_NOMEM;
+    REQUIRE(u->message != NULL, E_FORMAT, "not a tf.train.Example");
+    find_features(u->message, &u->features);
     return OK;
+}
+
+static void unpacked_fini(struct unpacked *u)
+{
+    shoal__example__free_unpacked(u->message, &u->allocator);
 }
 
 status example_decode(const unsigned char *payload, size_t n, struct record_image *out,
                       struct example_gaps *gaps)
 {
-    bool out_of_memory = false;
-    ProtobufCAllocator allocator = {allocate, release, &out_of_memory};
-    struct features features;
-    Shoal__Example *e;
+    struct unpacked u;
     *out = (struct record_image){0};
     *gaps = (struct example_gaps){false, false};
-    TRY(unpack(payload, n, &allocator, &e));
-    find_features(e, &features);
-    status st = decode(&features, out, gaps);
-    shoal__example__free_unpacked(e, &allocator);
+    TRY(unpack(payload, n, &u));
+    status st = decode(&u.features, out, gaps);
+    unpacked_fini(&u);
     if (st != OK) record_image_fini(out);
     return st;
 }
@@ -303,13 +311,9 @@ static status visit_names(const struct features *f, example_name_visit visit, vo
 status example_visit_names(const unsigned char *payload, size_t n, example_name_visit visit,
                            void *context)
 {
-    bool out_of_memory = false;
-    ProtobufCAllocator allocator = {allocate, release, &out_of_memory};
-    struct features features;
-    Shoal__Example *e;
-    TRY(unpack(payload, n, &allocator, &e));
-    find_features(e, &features);
-    status st = visit_names(&features, visit, context);
-    shoal__example__free_unpacked(e, &allocator);
+    struct unpacked u;
+    TRY(unpack(payload, n, &u));
+    status st = visit_names(&u.features, visit, context);
+    unpacked_fini(&u);
     return st;
 }
