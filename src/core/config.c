@@ -67,6 +67,20 @@ status config_dump(const struct config *c, char **yaml)
     return st;
 }
 
+status config_print_key(const struct config *c, const char *key, FILE *to)
+{
+    char text[CONFIG_VALUE_BYTES];
+    const struct config_field *f = config_table_find(key);
+    if (f == NULL) {
+        config_table_nearest(key, text);
+        FAIL(E_ARG, "unknown key %s; the nearest is %s", key, text);
+    }
+    bool is_text = f->type == CONFIG_TYPE_TEXT;
+    (void)fprintf(to, "%s\n",
+                  is_text ? (const char *)c + f->offset : config_value_print(c, f, text));
+    return OK;
+}
+
 void config_print_help(FILE *to)
 {
     char value[CONFIG_VALUE_BYTES], wanted[CONFIG_VALUE_BYTES];

@@ -167,6 +167,9 @@ MUST_USE status config_parse(const char *text, const char *name, struct config *
 // Every key with its value as YAML, in the table's order; doubles in round-trip digits.
 // The caller's (mem_free).
 MUST_USE status config_dump(const struct config *c, char **yaml);
+// The value of one key on a line of its own, texts as they are, the rest as YAML. E_ARG names the
+// nearest key where there is none of that name.
+MUST_USE status config_print_key(const struct config *c, const char *key, FILE *to);
 // The keys' help, one line each with type, default and range.
 void config_print_help(FILE *to);
 // Compares a and b key by key, leaving out keys of which allow says true; calls differ(context,

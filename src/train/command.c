@@ -17,6 +17,7 @@ static const struct command commands[] = {
     {"eval", "detects on a data set and scores it", command_eval},
     {"detect", "detects objects in JPEG files and draws them", command_detect},
     {"score", "COCO metrics of a results file", command_score},
+    {"config", "what a config and its overrides come to", command_config},
     {"inspect", "what a data set holds: counts, sizes, colours, pictures", command_inspect},
     {"verify", "checks every checksum and every JPEG of a data set", command_verify},
 };

@@ -26,6 +26,7 @@ MUST_USE status command_pack(int argc, char **argv);
 MUST_USE status command_synth(int argc, char **argv); // of pack
 MUST_USE status command_index(int argc, char **argv);
 MUST_USE status command_inspect(int argc, char **argv);
+MUST_USE status command_config(int argc, char **argv);
 MUST_USE status command_verify(int argc, char **argv);
 MUST_USE status command_train(int argc, char **argv);
 MUST_USE status command_eval(int argc, char **argv);
