@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that Shoal builds with; says first what is missing. Root or sudo.
-# --checks: also the tools of ci/check.sh; --tsan: also the compiler of the tsan preset.
+# --checks: also the tools of ci/check.sh; --tsan: also the compiler of the tsan preset;
+# --cluster: also what tests/cluster and launch/scaling.sh need (SLURM, sshd, gnuplot).
 set -euo pipefail
 
 packages=(
@@ -19,7 +20,8 @@ for option in "$@"; do
   case $option in
     --checks) packages+=(clang-format-14 clang-tidy-14 shellcheck) ;;
     --tsan) packages+=(clang libomp-dev) ;;
-    *) echo "usage: ci/install-deps.sh [--checks] [--tsan]" >&2; exit 2 ;;
+    --cluster) packages+=(slurmctld slurmd slurm-client munge openssh-server openssh-client iproute2 procps gnuplot-nox) ;;
+    *) echo "usage: ci/install-deps.sh [--checks] [--tsan] [--cluster]" >&2; exit 2 ;;
   esac
 done
 

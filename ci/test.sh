@@ -5,7 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 preset=${1:-release}
 case $preset in
-  release | debug | asan) ./ci/install-deps.sh ;;
+  release | debug) ./ci/install-deps.sh --cluster ;;
+  asan) ./ci/install-deps.sh ;;
   tsan) ./ci/install-deps.sh --tsan ;;
   *) echo "usage: ci/test.sh [release|debug|asan|tsan]" >&2; exit 2 ;;
 esac

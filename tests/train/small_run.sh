@@ -7,6 +7,7 @@ mpirun=$SHOAL_SOURCE_DIR/tests/support/mpirun.sh
 # Checkpoints are fsynced: in memory that costs nothing, where there is room.
 room=$(df --output=avail /dev/shm 2>/dev/null | tail -n 1)
 [ "${room:-0}" -gt 3000000 ] && [ -w /dev/shm ] && base=/dev/shm || base=/tmp
+base=${SHOAL_TEST_BASE:-$base} # a cluster test has its own
 work=$(mktemp -d "$base/shoal-test-XXXXXX")
 n_failed=0
 trap 'test $n_failed -ne 0 || rm -rf "$work"' EXIT
