@@ -33,7 +33,9 @@ static status detect_all(struct replica *r, struct loader *loader, const struct 
         if (st == E_END) return OK;
         TRY(st);
         st = detect_batch(r, b, labels, p);
-        progress_add(progress, (int64_t)b->n_images * n_ranks); // the others are about as far
+        int64_t n = (int64_t)b->n_images * n_ranks; // the others are about as far
+        int64_t n_left = progress->params.total - progress->done;
+        progress_add(progress, n < n_left ? n : n_left);
         batch_destroy(b);
         TRY(st);
     }
