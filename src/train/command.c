@@ -19,6 +19,7 @@ static const struct command commands[] = {
     {"score", "COCO metrics of a results file", command_score},
     {"config", "what a config and its overrides come to", command_config},
     {"inspect", "what a data set holds: counts, sizes, colours, pictures", command_inspect},
+    {"bench", "times a step, the loader, scoring, an all-reduce", command_bench},
     {"verify", "checks every checksum and every JPEG of a data set", command_verify},
 };
 

@@ -2,10 +2,9 @@
 #include <stdio.h>
 
 #include "core/log.h"
-#include "core/mem.h"
-#include "train/coco_eval.h"
 #include "train/command.h"
 #include "train/command_line.h"
+#include "train/score.h"
 
 struct options {
     const char *annotations, *results, *json, *arrays;
@@ -33,47 +32,6 @@ static status parse(int argc, char **argv, struct options *o, bool *is_help)
     return command_line_parse(&line, argc, argv, &n_words, &words, is_help);
 }
 
-// Each image's id, and each annotation's image.
-static status list_images(const struct coco *c, struct coco_id **ids, int32_t **annotation_image)
-{
-    REQUIRE(c->n_images < INT32_MAX, E_UNSUPPORTED, "%s: %zu images, fewer than 2^31 can be scored",
-            c->path, c->n_images);
-    TRY(mem_alloc(ids, c->n_images));
-    TRY(mem_alloc(annotation_image, c->n_annotations));
-    for (size_t i = 0; i < c->n_images; i++) {
-        (*ids)[i] = c->images[i].id;
-        for (size_t j = 0; j < c->images[i].n; j++)
-            (*annotation_image)[c->images[i].first + j] = (int32_t)i;
-    }
-    return OK;
-}
-
-static status evaluate(const struct coco *c, const struct coco_detection *detections, size_t n,
-                       struct coco_eval **out)
-{
-    struct coco_id *ids = NULL;
-    int32_t *annotation_image = NULL;
-    status st = OK;
-    TRY_GOTO(st, list_images(c, &ids, &annotation_image), out);
-    const struct coco_eval_input in = {
-        .categories = c->categories,
-        .n_categories = c->n_categories,
-        .images = ids,
-        .n_images = c->n_images,
-        .annotations = c->annotations,
-        .annotation_image = annotation_image,
-        .annotation_row = c->rows,
-        .n_annotations = c->n_annotations,
-        .detections = detections,
-        .n_detections = n,
-    };
-    TRY_GOTO(st, coco_eval_create(&in, NULL, out), out);
-out:
-    mem_free(annotation_image);
-    mem_free(ids);
-    return st;
-}
-
 static status report(const struct options *o, const struct coco *c, const struct coco_eval *e)
 {
     if (c->n_strangers > 0)
@@ -94,19 +52,14 @@ static status report(const struct options *o, const struct coco *c, const struct
 
 static status score(const struct options *o)
 {
-    struct coco *c = NULL;
-    struct coco_detection *detections = NULL;
-    struct coco_eval *e = NULL;
-    size_t n = 0;
+    struct score s = {0};
     status st = OK;
-    TRY_GOTO(st, coco_read(o->annotations, &(struct coco_params){.skip_strangers = true}, &c), out);
-    TRY_GOTO(st, coco_results_read(o->results, c, &detections, &n), out);
-    TRY_GOTO(st, evaluate(c, detections, n, &e), out);
-    TRY_GOTO(st, report(o, c, e), out);
+    TRY_GOTO(st, score_read_annotations(&s, o->annotations), out);
+    TRY_GOTO(st, score_read_results(&s, o->results), out);
+    TRY_GOTO(st, score_evaluate(&s), out);
+    TRY_GOTO(st, report(o, s.annotations, s.metrics), out);
 out:
-    coco_eval_destroy(e);
-    mem_free(detections);
-    coco_destroy(c);
+    score_fini(&s);
     return st;
 }
 
