@@ -92,6 +92,7 @@ for file in "${product[@]}"; do
   case $file in
     src/tensor/ops/*) allowed+='|op' ;;
     src/tensor/cpu/*) allowed+='|cpu' ;;
+    src/tensor/cuda/*) allowed+='|cuda' ;;
     src/core/status.c) allowed+='|assert' ;;
   esac
   [ -f "$header" ] && allowed+=$(sed -nE 's/^(struct|enum|typedef enum) ([a-z_0-9]+)( \{.*|;)/|\2/p' "$header" | tr -d '\n')

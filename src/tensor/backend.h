@@ -171,6 +171,7 @@ struct backend_ops {
     const char *name; // "cpu", "cuda"
     bool host_counts; // counts in device memory may be read at once by the host
 
+    // The CPU: as many threads (0: all); GPUs: the number of the device (gpu_open says more).
     status (*open)(int threads, struct stream **out);
     void (*close)(struct stream *s);
     status (*alloc)(struct stream *s, size_t bytes, void **out); // aligned to 64 at least
@@ -315,5 +316,6 @@ struct backend_ops {
 };
 
 extern const struct backend_ops backend_cpu;
+extern const struct backend_ops backend_cuda; // only where the build has it (tensor/gpu.h)
 
 #endif

@@ -1,0 +1,20 @@
+// GPUs for a program that was built without its GPU backend; else tensor/cuda/gpu.c has these.
+#include "tensor/gpu.h"
+
+#ifndef SHOAL_CUDA
+
+#include <stdio.h>
+
+void gpu_find(struct gpu_list *out)
+{
+    *out = (struct gpu_list){.runtime = "none", .driver = "none", .library = "none"};
+    (void)snprintf(out->reason, sizeof out->reason, "this program was built without a GPU backend");
+}
+
+status gpu_open(int number, bool tf32, bool deterministic, struct stream **out)
+{
+    (void)number, (void)tf32, (void)deterministic, (void)out;
+    FAIL(E_UNSUPPORTED, "this program was built without a GPU backend");
+}
+
+#endif
