@@ -11,16 +11,16 @@
 #include "core/profile.h"
 
 static const struct command commands[] = {
-    {"index", "index and manifest for records that others wrote", command_index},
     {"pack", "turns annotations and images into record files", command_pack},
+    {"index", "index and manifest for records that others wrote", command_index},
+    {"inspect", "what a data set holds: counts, sizes, colours, pictures", command_inspect},
+    {"verify", "checks every checksum and every JPEG of a data set", command_verify},
     {"train", "trains a detector, on one rank or many", command_train},
     {"eval", "detects on a data set and scores it", command_eval},
-    {"detect", "detects objects in JPEG files and draws them", command_detect},
     {"score", "COCO metrics of a results file", command_score},
+    {"detect", "detects objects in JPEG files and draws them", command_detect},
     {"config", "what a config and its overrides come to", command_config},
-    {"inspect", "what a data set holds: counts, sizes, colours, pictures", command_inspect},
     {"bench", "times a step, the loader, scoring, an all-reduce", command_bench},
-    {"verify", "checks every checksum and every JPEG of a data set", command_verify},
 };
 
 static void print_commands(FILE *to, const char *of, const struct command *table, size_t n)
