@@ -4,6 +4,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "tensor/cpu/cpu_internal.h"
+#include "tensor/gpu.h"
 
 static status check_bf16(struct device *d)
 {
@@ -31,6 +32,28 @@ status device_open_cpu(int threads, enum dtype compute, struct device **out)
     d = NULL;
 out:
     device_close(d);
+    return st;
+}
+
+status device_open_gpu(int number, enum dtype compute, bool tf32, bool deterministic,
+                       struct device **out)
+{
+    REQUIRE(compute == DTYPE_F32 || compute == DTYPE_BF16, E_ARG,
+            "device cuda: cannot compute in %s, only in fp32, tf32 or bf16", dtype_name(compute));
+    struct stream *stream;
+    TRY(gpu_open(number, tf32, deterministic, &stream));
+    struct device *d = NULL;
+    status st = OK;
+    TRY_GOTO(st, mem_zalloc(&d, 1), fail);
+    d->ops = gpu_backend();
+    d->compute = compute;
+    d->stream = stream;
+    TRY_GOTO(st, pool_create(d->ops, d->stream, &d->pool), fail);
+    *out = d;
+    return OK;
+fail:
+    mem_free(d);
+    gpu_backend()->close(stream);
     return st;
 }
 

@@ -16,6 +16,10 @@ struct device {
 // The CPU with n threads (0: as many as the process may use). E_UNSUPPORTED where compute is bf16
 // and the processor has no instructions that oneDNN can run it with.
 MUST_USE status device_open_cpu(int threads, enum dtype compute, struct device **out);
+// GPU number n (gpu.h). compute: fp32 or bf16; tf32 and deterministic as gpu_open says.
+// E_UNSUPPORTED, saying why, where it cannot be used.
+MUST_USE status device_open_gpu(int number, enum dtype compute, bool tf32, bool deterministic,
+                                struct device **out);
 void device_close(struct device *d);
 
 #endif

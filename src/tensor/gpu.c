@@ -17,4 +17,9 @@ status gpu_open(int number, bool tf32, bool deterministic, struct stream **out)
     FAIL(E_UNSUPPORTED, "this program was built without a GPU backend");
 }
 
+const struct backend_ops *gpu_backend(void)
+{
+    return NULL;
+}
+
 #endif

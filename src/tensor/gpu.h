@@ -29,5 +29,7 @@ void gpu_find(struct gpu_list *out);
 // deterministic: only engines that always give the same bits. Errors: E_UNSUPPORTED where there is
 // no such device or a library is missing; E_DEVICE.
 MUST_USE status gpu_open(int number, bool tf32, bool deterministic, struct stream **out);
+// Its functions; NULL where the program was built without.
+const struct backend_ops *gpu_backend(void);
 
 #endif

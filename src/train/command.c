@@ -21,6 +21,7 @@ static const struct command commands[] = {
     {"detect", "detects objects in JPEG files and draws them", command_detect},
     {"config", "what a config and its overrides come to", command_config},
     {"bench", "times a step, the loader, scoring, an all-reduce", command_bench},
+    {"devices", "what the model could run on here, and what is missing", command_devices},
 };
 
 static void print_commands(FILE *to, const char *of, const struct command *table, size_t n)

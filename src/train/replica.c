@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/mem.h"
+#include "tensor/gpu.h"
 #include "core/profile.h"
 
 // Processors that this rank may use, shared out where all ranks of the host may use the same ones.
@@ -20,15 +21,27 @@ static int fair_share(int ranks_on_host)
     return allowed > ranks_on_host ? allowed / ranks_on_host : 1;
 }
 
+// The host's GPUs are dealt out to its ranks in turn.
+static status open_gpu(const struct config *c, const struct comm *comm, struct device **out)
+{
+    struct gpu_list gpus;
+    enum config_precision precision = c->train.precision;
+    enum dtype compute = precision == CONFIG_PRECISION_BF16 ? DTYPE_BF16 : DTYPE_F32;
+    gpu_find(&gpus);
+    REQUIRE(gpus.n > 0, E_UNSUPPORTED, "train.device cuda: %s; use auto or cpu", gpus.reason);
+    return device_open_gpu(comm_local_rank(comm) % gpus.n, compute,
+                           precision == CONFIG_PRECISION_TF32, c->train.deterministic, out);
+}
+
+// auto is the CPU: the GPU backend is to be asked for by name until it has been seen to run.
 static status open_device(const struct config *c, const struct comm *comm, struct device **out)
 {
-    REQUIRE(c->train.device != CONFIG_DEVICE_CUDA, E_UNSUPPORTED,
-            "train.device cuda: this build has no CUDA backend; use auto or cpu");
-    REQUIRE(c->train.precision != CONFIG_PRECISION_TF32, E_UNSUPPORTED,
-            "train.precision tf32 exists on GPUs only; use fp32 or bf16");
     REQUIRE(c->train.devices_per_rank == 1, E_UNSUPPORTED,
             "train.devices_per_rank %d: this build runs one device a rank; start more ranks",
             c->train.devices_per_rank);
+    if (c->train.device == CONFIG_DEVICE_CUDA) return open_gpu(c, comm, out);
+    REQUIRE(c->train.precision != CONFIG_PRECISION_TF32, E_UNSUPPORTED,
+            "train.precision tf32 exists on GPUs only; use fp32 or bf16");
     enum dtype compute = c->train.precision == CONFIG_PRECISION_BF16 ? DTYPE_BF16 : DTYPE_F32;
     int threads = c->train.threads > 0 ? c->train.threads : fair_share(comm_local_size(comm));
     return device_open_cpu(threads, compute, out);

@@ -28,6 +28,7 @@ says 1 "data/none.json" "${two[@]}" data.val=data/none
 says 1 "cannot open none.safetensors" "${two[@]}" train.init=none.safetensors
 says 2 "train.init" "${two[@]}" model.norm=frozen_bn
 says 2 "comm.backend self is for one rank" "${two[@]}" comm.backend=self
+says 1 "train.device cuda: " "${two[@]}" train.device=cuda
 says 1 "comm.backend nccl is not in this build" "${two[@]}" comm.backend=nccl
 says 1 "devices_per_rank" "${two[@]}" train.devices_per_rank=2
 sed 's/"circle"/"disc"/' synth/annotations/instances_val.json >other.json

@@ -81,6 +81,11 @@ status gpu_open(int number, bool tf32, bool deterministic, struct stream **out)
     return OK;
 }
 
+const struct backend_ops *gpu_backend(void)
+{
+    return &backend_cuda;
+}
+
 void cuda_describe(const struct stream *s, struct backend_description *out)
 {
     struct gpu found;
