@@ -5,7 +5,7 @@
 #include "ref/ref_layers.h"
 #include "support/test.h"
 
-enum { MAX = 1 << 17 };
+enum { MAX = 1 << 20, LARGE = 1 << 16 };
 
 // fp32 sums of up to 3,000 products, in any order.
 #define FP32 2e-6, 4e-6
@@ -27,7 +27,7 @@ static struct conv2d_desc desc(int32_t n, int32_t h, int32_t wide, int32_t c, in
 }
 
 // Windows 1, 3 and 7, strides 1 and 2, channels that fill no vector, paddings that no side needs.
-static struct conv2d_desc cases[21];
+static struct conv2d_desc cases[25];
 
 static size_t n_cases(void)
 {
@@ -53,6 +53,12 @@ static size_t n_cases(void)
     cases[n++] = desc(2, 3, 4, 16, 64, 3, 1, 1); // few cells and many channels: a matrix product
     cases[n++] = desc(1, 5, 6, 7, 33, 3, 2, 1);
     cases[n++] = desc(2, 3, 3, 3, 40, 7, 2, 3);
+    // Large maps: Winograd's tiles, whole and cut off; more than one band of rows; all passes or
+    // one.
+    cases[n++] = desc(1, 71, 69, 64, 64, 3, 1, 1);
+    cases[n++] = desc(2, 48, 51, 80, 64, 3, 1, 1);
+    cases[n++] = desc(1, 33, 37, 64, 96, 3, 1, 1);
+    cases[n++] = desc(1, 2, 1300, 64, 64, 3, 1, 1);
     return n;
 }
 
@@ -119,6 +125,7 @@ TEST(every_shape_computes_forward_with_bias_residual_and_relu)
         for (int flags = 0; flags < 8; flags++) {
             struct conv2d_desc d = cases[i];
             d.bias = flags & 1, d.residual = flags >> 1 & 1, d.relu = flags >> 2;
+            if (n_y(&d) > LARGE && flags != 2 && flags != 5) continue; // the reference is slow
             fill(&d);
             EXPECT_OK(backend_cpu.conv2d(s, &d, x, (struct weights){w, i + 1}, bias, residual, y));
             ref_conv2d(&d, x, w, bias, residual, want);
@@ -224,6 +231,25 @@ TEST(bf16_keeps_the_gradients_of_parameters_in_fp32)
         EXPECT_CLOSE("dbias", dbias, want, (size_t)d.k, FP32);
     }
     backend_cpu.close(s);
+}
+
+TEST(a_large_map_gives_the_same_bits_alone_in_company_and_on_any_number_of_threads)
+{
+    struct conv2d_desc d = desc(2, 48, 51, 80, 64, 3, 1, 1), alone = d;
+    struct stream *s[2];
+    const size_t half = n_y(&d) / 2;
+    alone.n = 1;
+    fill(&d);
+    for (int i = 0; i < 2; i++) {
+        EXPECT_OK(backend_cpu.open(1 + i, &s[i]));
+        EXPECT_OK(
+            backend_cpu.conv2d(s[i], &d, x, (struct weights){w, 1}, NULL, NULL, i == 0 ? y : want));
+    }
+    EXPECT(memcmp(y, want, n_y(&d) * sizeof *y) == 0);
+    EXPECT_OK(backend_cpu.conv2d(s[0], &alone, x + n_x(&d) / 2, (struct weights){w, 1}, NULL, NULL,
+                                 want));
+    EXPECT(memcmp(y + half, want, half * sizeof *y) == 0);
+    for (int i = 0; i < 2; i++) backend_cpu.close(s[i]);
 }
 
 TEST(a_batch_of_no_image_is_no_error)

@@ -5,6 +5,7 @@
 
 #include "tensor/cpu/chunks_internal.h"
 #include "tensor/cpu/conv2d_product.h"
+#include "tensor/cpu/conv2d_winograd.h"
 #include "tensor/cpu/onednn_internal.h"
 
 static bool is_turnable(const struct conv2d_desc *d)
@@ -83,6 +84,8 @@ status cpu_conv2d(struct stream *s, const struct conv2d_desc *d, const void *x, 
 {
     if (y_elements(d) == 0) return OK;
     if (conv2d_product_pays(d)) return conv2d_product(s, d, x, w.data, bias, residual, y);
+    if (conv2d_winograd_pays(s, d, ONEDNN_PASS_FORWARD))
+        return conv2d_winograd(s, d, x, w, bias, y);
     struct onednn_key key = key_of(ONEDNN_KIND_CONV, 0, d);
     struct onednn_plan *p;
     TRY(onednn_plan(s, &key, build_forward, &p));
@@ -139,6 +142,8 @@ status cpu_conv2d_dx(struct stream *s, const struct conv2d_desc *d, const void *
     const int64_t n = x_elements(d);
     if (n == 0) return OK;
     if (conv2d_product_pays(d)) return conv2d_product_dx(s, d, dy, w.data, dx, accumulate);
+    if (conv2d_winograd_pays(s, d, ONEDNN_PASS_DATA))
+        return conv2d_winograd_dx(s, d, dy, w, dx, accumulate);
     if (is_turnable(d)) return dx_turned(s, d, dy, w, dx, accumulate);
     struct onednn_key key = key_of(ONEDNN_KIND_CONV_DX, 0, d);
     struct onednn_plan *p;
@@ -167,19 +172,27 @@ static status build_dw(struct stream *s, const struct onednn_key *key, struct on
     return onednn_plan_repack(s, p, DNNL_ARG_DIFF_WEIGHTS, &ours, true, key->variant == 0);
 }
 
+static status dw_direct(struct stream *s, const struct conv2d_desc *d, const void *x,
+                        const void *dy, bool scaled, struct onednn_plan **out, float **packed)
+{
+    struct onednn_key key = key_of(ONEDNN_KIND_CONV_DW, scaled, d);
+    TRY(onednn_plan(s, &key, build_dw, out));
+    TRY(onednn_scratch(s, ONEDNN_SCRATCH_PACKED, (*out)->packed_bytes, packed));
+    TRY(onednn_set(*out, DNNL_ARG_SRC, x));
+    TRY(onednn_set(*out, DNNL_ARG_DIFF_DST, dy));
+    TRY(onednn_set(*out, DNNL_ARG_DIFF_WEIGHTS, *packed));
+    return onednn_run(s, *out);
+}
+
 static status dw_conv(struct stream *s, const struct conv2d_desc *d, const void *x, const void *dy,
                       const float *scale, float *dw)
 {
     const int64_t n_row = (int64_t)d->r * d->s * d->c;
-    struct onednn_key key = key_of(ONEDNN_KIND_CONV_DW, scale != NULL, d);
+    const bool winograd = conv2d_winograd_pays(s, d, ONEDNN_PASS_WEIGHTS);
     struct onednn_plan *p;
     float *packed, *plain;
-    TRY(onednn_plan(s, &key, build_dw, &p));
-    TRY(onednn_scratch(s, ONEDNN_SCRATCH_PACKED, p->packed_bytes, &packed));
-    TRY(onednn_set(p, DNNL_ARG_SRC, x));
-    TRY(onednn_set(p, DNNL_ARG_DIFF_DST, dy));
-    TRY(onednn_set(p, DNNL_ARG_DIFF_WEIGHTS, packed));
-    TRY(onednn_run(s, p));
+    TRY(winograd ? conv2d_winograd_dw(s, d, x, dy, scale != NULL, &p, &packed)
+                 : dw_direct(s, d, x, dy, scale != NULL, &p, &packed));
     plain = packed;
     if (p->repack.primitive != NULL) {
         if (scale == NULL) return onednn_repack(s, p, packed, dw);

@@ -21,6 +21,9 @@ enum onednn_kind {
     ONEDNN_KIND_CONV_DX_TURNED, // as a forward convolution with turned weights
     ONEDNN_KIND_CONV_DX,
     ONEDNN_KIND_CONV_DW,
+    ONEDNN_KIND_WINOGRAD, // of a band of rows
+    ONEDNN_KIND_WINOGRAD_DX,
+    ONEDNN_KIND_WINOGRAD_DW,
     ONEDNN_KIND_MATMUL,
     ONEDNN_KIND_BATCH_NORM,
     ONEDNN_KIND_BATCH_NORM_DX,
@@ -98,6 +101,7 @@ struct stream {
     void *scratch[ONEDNN_N_SCRATCH];
     size_t scratch_bytes[ONEDNN_N_SCRATCH];
     uint64_t n_repacked; // weights repacked so far
+    int winograd;        // whether oneDNN has it here: 1, -1, 0 not known yet
 };
 
 status onednn_check(dnnl_status_t code, const char *file, int line, const char *call);

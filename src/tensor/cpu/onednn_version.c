@@ -129,33 +129,36 @@ static dnnl_status_t conv_pd(dnnl_engine_t engine, const struct onednn_version_c
                              dnnl_primitive_desc_t hint, dnnl_primitive_attr_t attr,
                              dnnl_primitive_desc_t *out)
 {
-    const dnnl_alg_kind_t direct = dnnl_convolution_direct;
+    // Backward passes are shown a direct forward one: only its shapes count.
+    const bool shown = c->pass != pass;
+    const dnnl_alg_kind_t kind =
+        c->winograd && !shown ? dnnl_convolution_winograd : dnnl_convolution_direct;
 #if DNNL_VERSION_MAJOR >= 3
     if (pass == ONEDNN_PASS_FORWARD)
         return dnnl_convolution_forward_primitive_desc_create(
-            out, engine, dnnl_forward_training, direct, d->src, d->weights, d->bias, d->dst,
+            out, engine, dnnl_forward_training, kind, d->src, d->weights, d->bias, d->dst,
             c->stride, no_dilation, c->pad_before, c->pad_after, attr);
     if (pass == ONEDNN_PASS_DATA)
         return dnnl_convolution_backward_data_primitive_desc_create(
-            out, engine, direct, d->src, d->weights, d->dst, c->stride, no_dilation, c->pad_before,
+            out, engine, kind, d->src, d->weights, d->dst, c->stride, no_dilation, c->pad_before,
             c->pad_after, hint, attr);
     return dnnl_convolution_backward_weights_primitive_desc_create(
-        out, engine, direct, d->src, d->weights, d->bias, d->dst, c->stride, no_dilation,
+        out, engine, kind, d->src, d->weights, d->bias, d->dst, c->stride, no_dilation,
         c->pad_before, c->pad_after, hint, attr);
 #else
     dnnl_convolution_desc_t op;
     dnnl_status_t code;
     if (pass == ONEDNN_PASS_FORWARD)
-        code = dnnl_dilated_convolution_forward_desc_init(
-            &op, dnnl_forward_training, direct, &d->src, &d->weights, &d->bias, &d->dst, c->stride,
-            no_dilation, c->pad_before, c->pad_after);
+        code = dnnl_dilated_convolution_forward_desc_init(&op, dnnl_forward_training, kind, &d->src,
+                                                          &d->weights, &d->bias, &d->dst, c->stride,
+                                                          no_dilation, c->pad_before, c->pad_after);
     else if (pass == ONEDNN_PASS_DATA)
-        code = dnnl_dilated_convolution_backward_data_desc_init(&op, direct, &d->src, &d->weights,
+        code = dnnl_dilated_convolution_backward_data_desc_init(&op, kind, &d->src, &d->weights,
                                                                 &d->dst, c->stride, no_dilation,
                                                                 c->pad_before, c->pad_after);
     else
         code = dnnl_dilated_convolution_backward_weights_desc_init(
-            &op, direct, &d->src, &d->weights, &d->bias, &d->dst, c->stride, no_dilation,
+            &op, kind, &d->src, &d->weights, &d->bias, &d->dst, c->stride, no_dilation,
             c->pad_before, c->pad_after);
     THEN(code, dnnl_primitive_desc_create(out, &op, attr, engine, hint));
     return code;
