@@ -27,7 +27,7 @@ host_boot() {
   done
   pid=$(pgrep -P $starter)
   echo "$pid" >"$dir/pid"
-  ip link add "$host" type veth peer name eth0 netns "$pid"
+  ip link add "$host" type veth peer name eth0 address "$(printf '02:00:00:00:00:%02x' "${host#h}")" netns "$pid"
   ip link set "$host" master br0 up
   nsenter -t "$pid" -n ip address add "10.77.0.${host#h}/24" dev eth0
   nsenter -t "$pid" -n ip link set eth0 up
