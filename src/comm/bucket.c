@@ -5,6 +5,7 @@
 
 #include "core/clock.h"
 #include "core/mem.h"
+#include "core/pulse.h"
 #include "core/profile.h"
 
 struct bucket {
@@ -170,10 +171,12 @@ status buckets_finish(struct buckets *b, double *exposed_s)
     *exposed_s = 0;
     if (!b->has_thread) return OK;
     double begin = clock_now_s();
+    pulse_wait_begin();
     (void)pthread_mutex_lock(&b->lock);
     while (b->summed < b->n) (void)pthread_cond_wait(&b->changed, &b->lock);
     status code = b->failure.code;
     (void)pthread_mutex_unlock(&b->lock);
+    pulse_wait_end();
     *exposed_s = clock_now_s() - begin;
     return code == OK ? OK : error_restore(&b->failure);
 }

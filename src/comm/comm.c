@@ -2,8 +2,12 @@
 #include "comm/comm_internal.h"
 
 #include <stdlib.h>
+#include <string.h>
 
+#include "comm/heartbeat.h"
+#include "comm/watchdog.h"
 #include "core/mem.h"
+#include "core/pulse.h"
 
 // The first of these variables that is set, as a number; -1 where none is.
 static int from_environment(const char *const *names, size_t n)
@@ -48,25 +52,81 @@ status comm_check(const struct config_comm_params *c)
     return OK;
 }
 
-status comm_create(const struct config_comm_params *c, struct comm **out)
+static status start_backend(const struct config_comm_params *p, struct comm **out)
 {
-    enum config_comm backend = c->backend;
-    TRY(comm_check(c));
+    enum config_comm backend = p->backend;
     if (backend == CONFIG_COMM_AUTO)
         backend = started_by_launcher() ? CONFIG_COMM_MPI : CONFIG_COMM_SELF;
-    if (backend == CONFIG_COMM_MPI) return comm_mpi_create(out);
-    return comm_self_create(out);
+    return backend == CONFIG_COMM_MPI ? comm_mpi_create(out) : comm_self_create(out);
+}
+
+static status share_hosts(struct comm *c)
+{
+    size_t n = (size_t)c->size;
+    char *all = NULL;
+    size_t *offset = NULL;
+    status st = OK;
+    TRY(mem_alloc(&c->hosts, n));
+    TRY_GOTO(st, mem_alloc(&offset, n + 1), out);
+    TRY_GOTO(st, comm_gather(c, c->host, sizeof c->host, &all, offset), out);
+    if (c->rank == 0) memcpy(c->hosts, all, n * sizeof *c->hosts);
+    TRY_GOTO(st, comm_broadcast(c, 0, c->hosts, n * sizeof *c->hosts), out);
+out:
+    mem_free(offset);
+    mem_free(all);
+    return st;
+}
+
+status comm_create(const struct config_comm_params *p, struct comm **out)
+{
+    struct watchdog *w = NULL;
+    struct comm *c = NULL;
+    status st = OK;
+    TRY(comm_check(p));
+    pulse_enter("meeting the other ranks");
+    if (p->timeout_s > 0) TRY(watchdog_create(p->timeout_s, &w));
+    TRY_GOTO(st, start_backend(p, &c), fail);
+    c->watchdog = w;
+    // From here on the ranks have met: one that fails takes the others down.
+    st = share_hosts(c);
+    if (st == OK && w != NULL) st = watchdog_join(w, c);
+    if (st != OK) return st;
+    pulse_enter("starting");
+    *out = c;
+    return OK;
+fail:
+    watchdog_destroy(w);
+    return st;
 }
 
 void comm_destroy(struct comm *c)
 {
-    if (c != NULL) c->ops->destroy(c);
+    if (c == NULL) return;
+    struct watchdog *w = c->watchdog;
+    pulse_enter("leaving the other ranks");
+    if (w != NULL) watchdog_leave(w);
+    c->ops->end(c);
+    watchdog_destroy(w); // it has watched the end too
+    mem_free(c->hosts);
+    mem_free(c);
 }
 
 _Noreturn void comm_abort(struct comm *c, int exit_code)
 {
+    static const double patience_s = 5; // MPI_Abort waits for hosts that are gone
+    if (c != NULL && c->watchdog != NULL) watchdog_hurry(c->watchdog, patience_s, exit_code);
     if (c != NULL) c->ops->abort(c, exit_code);
     _Exit(exit_code);
+}
+
+void comm_raise(struct comm *c)
+{
+    if (c->watchdog != NULL) heartbeat_raise(watchdog_heartbeat(c->watchdog));
+}
+
+bool comm_raised(const struct comm *c)
+{
+    return c->watchdog != NULL && heartbeat_raised(watchdog_heartbeat(c->watchdog));
 }
 
 int comm_rank(const struct comm *c)
@@ -94,6 +154,11 @@ const char *comm_host(const struct comm *c)
     return c->host;
 }
 
+const char *comm_host_of(const struct comm *c, int rank)
+{
+    return c->hosts[rank];
+}
+
 const char *comm_backend_name(const struct comm *c)
 {
     return c->ops->name;
@@ -104,48 +169,85 @@ const char *comm_version(const struct comm *c)
     return c->version;
 }
 
+// The main thread waits for the other ranks in every collective but the gradients'.
+#define WAIT_FOR_OTHERS(st, call)                                                                  \
+    do {                                                                                           \
+        pulse_wait_begin();                                                                        \
+        (st) = (call);                                                                             \
+        pulse_wait_end();                                                                          \
+    } while (0)
+
 status comm_sum_f32(struct comm *c, enum comm_channel channel, float *data, size_t n)
 {
-    return c->ops->sum_f32(c, channel, data, n);
+    status st;
+    if (channel == COMM_CHANNEL_CONTROL)
+        WAIT_FOR_OTHERS(st, c->ops->sum_f32(c, channel, data, n));
+    else
+        st = c->ops->sum_f32(c, channel, data, n);
+    pulse_beat();
+    return st;
 }
 
 status comm_sum_f64(struct comm *c, double *data, size_t n)
 {
-    return c->ops->sum_f64(c, data, n);
+    status st;
+    WAIT_FOR_OTHERS(st, c->ops->sum_f64(c, data, n));
+    return st;
 }
 
 status comm_broadcast(struct comm *c, int root, void *data, size_t bytes)
 {
-    return c->ops->broadcast(c, root, data, bytes);
+    status st;
+    WAIT_FOR_OTHERS(st, c->ops->broadcast(c, root, data, bytes));
+    return st;
 }
 
 status comm_gather(struct comm *c, const void *data, size_t bytes, char **all, size_t *offset)
 {
-    return c->ops->gather(c, data, bytes, all, offset);
+    status st;
+    WAIT_FOR_OTHERS(st, c->ops->gather(c, data, bytes, all, offset));
+    return st;
 }
 
 status comm_barrier(struct comm *c)
 {
-    return c->ops->barrier(c);
+    status st;
+    WAIT_FOR_OTHERS(st, c->ops->barrier(c));
+    return st;
+}
+
+// Each rank's own value, in the order of ranks, on every rank.
+static status share_values(struct comm *c, double own, double *values)
+{
+    values[c->rank] = own;
+    return comm_sum_f64(c, values, (size_t)c->size);
+}
+
+static status agree(struct comm *c, const char *what, uint64_t hash, double *differs)
+{
+    uint64_t zeros = hash;
+    int n = 0, first = 0;
+    TRY(comm_broadcast(c, 0, &zeros, sizeof zeros));
+    TRY(share_values(c, zeros != hash, differs));
+    for (int r = c->size - 1; r >= 0; r--) {
+        if (differs[r] == 0) continue;
+        first = r;
+        n++;
+    }
+    c->failed_together = n > 0;
+    REQUIRE(n == 0, E_ARG,
+            "%s on rank %d (%s) differs from rank 0's (%s); on %d of %d ranks in all", what, first,
+            comm_host_of(c, first), comm_host_of(c, 0), n, c->size);
+    return OK;
 }
 
 status comm_agree(struct comm *c, const char *what, uint64_t hash)
 {
-    uint64_t zeros = hash;
-    TRY(comm_broadcast(c, 0, &zeros, sizeof zeros));
-    double n_others = zeros != hash;
-    TRY(comm_sum_f64(c, &n_others, 1));
-    c->failed_together = n_others > 0;
-    REQUIRE(n_others == 0, E_ARG, "%s on %.0f of %d ranks differs from rank 0's", what, n_others,
-            c->size);
-    return OK;
-}
-
-// Every rank's code, in the order of ranks, on every rank.
-static status share_codes(struct comm *c, status own, double *codes)
-{
-    codes[c->rank] = own;
-    return comm_sum_f64(c, codes, (size_t)c->size);
+    double *differs = NULL;
+    TRY(mem_zalloc(&differs, (size_t)c->size));
+    status st = agree(c, what, hash, differs);
+    mem_free(differs);
+    return st;
 }
 
 // The message and code of rank first, on every rank.
@@ -154,7 +256,7 @@ static status take_over(struct comm *c, int first, struct error *e)
     TRY(comm_broadcast(c, first, e, sizeof *e));
     c->failed_together = true;
     status st = error_restore(e);
-    if (first != 0) error_prefix("on rank %d", first);
+    if (first != 0) error_prefix("on rank %d (%s)", first, comm_host_of(c, first));
     return st;
 }
 
@@ -169,7 +271,7 @@ status comm_all_ok(struct comm *c, status own)
         return own;
     }
     TRY(mem_zalloc(&codes, (size_t)c->size));
-    status st = share_codes(c, own, codes);
+    status st = share_values(c, own, codes);
     int first = 0;
     while (first < c->size && codes[first] == 0) first++;
     mem_free(codes);

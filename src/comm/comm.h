@@ -27,12 +27,14 @@ int comm_launched_size(void);
 // under a launcher that started several processes: they would all write the same files.
 MUST_USE status comm_check(const struct config_comm_params *c);
 // Starts communication: MPI where c->backend says so, or where it says auto and a launcher started
-// this process (mpirun, srun); else a single rank. Collective.
-// Errors: comm_check's; E_COMM; E_UNSUPPORTED where MPI cannot serve several threads.
+// this process (mpirun, srun); else a single rank. Where c->timeout_s > 0, from here to
+// comm_destroy a watchdog ends the process with 75 when it does not get on (core/pulse.h) for so
+// long, or when another rank has not been heard of. Collective. Errors: comm_check's; E_COMM;
+// E_UNSUPPORTED where MPI cannot serve several threads.
 MUST_USE status comm_create(const struct config_comm_params *c, struct comm **out);
 // Ends communication on good terms. Collective. c may be NULL.
 void comm_destroy(struct comm *c);
-// Takes the whole job down with this exit code; does not return. Not collective.
+// Takes the whole job down with this exit code, in seconds; does not return. Not collective.
 _Noreturn void comm_abort(struct comm *c, int exit_code);
 
 int comm_rank(const struct comm *c);
@@ -41,6 +43,7 @@ int comm_size(const struct comm *c);
 int comm_local_rank(const struct comm *c);
 int comm_local_size(const struct comm *c);
 const char *comm_host(const struct comm *c);
+const char *comm_host_of(const struct comm *c, int rank);
 const char *comm_backend_name(const struct comm *c); // "self", "mpi"
 // The library and its version, for checkpoints.
 const char *comm_version(const struct comm *c);
@@ -55,13 +58,20 @@ MUST_USE status comm_broadcast(struct comm *c, int root, void *data, size_t byte
 MUST_USE status comm_gather(struct comm *c, const void *data, size_t bytes, char **all,
                             size_t *offset);
 MUST_USE status comm_barrier(struct comm *c);
-// E_ARG on every rank where the hash is not the same everywhere; what names it. Collective.
+// E_ARG on every rank where the hash is not the same everywhere; what names it, and the message the
+// first rank that differs from rank zero. Collective.
 MUST_USE status comm_agree(struct comm *c, const char *what, uint64_t hash);
 // Turns a local status into one that all share: where any rank failed, every rank ends with the
-// code and the message of the first that did, which says the rank where it is not zero. Collective.
+// code and the message of the first that did, which says rank and host where it is not rank zero.
+// Collective.
 MUST_USE status comm_all_ok(struct comm *c, status own);
 // Whether the last comm_all_ok or comm_agree failed: then every rank knows, all can end on good
 // terms, and one of them can speak for all. Not collective.
 bool comm_failed_together(const struct comm *c);
+
+// A flag that any rank raises and all see within seconds: a hint for long work between collectives
+// that it may end early. Who acts on it has to agree with the others first. Not collective.
+void comm_raise(struct comm *c);
+bool comm_raised(const struct comm *c);
 
 #endif

@@ -13,9 +13,17 @@
 #include "core/clock.h"
 #include "core/mem.h"
 
+// A note on its way.
+struct posted {
+    MPI_Request request;
+    char note[COMM_NOTE_BYTES];
+};
+
 struct comm_mpi {
     struct comm base;
     MPI_Comm channel[COMM_N_CHANNELS];
+    MPI_Comm notes;
+    struct posted *posted; // by receiver: rank zero has one for each rank, others one for rank zero
 };
 
 // Longest piece of one call: MPI counts are int.
@@ -71,15 +79,19 @@ static struct comm_mpi *from_base(struct comm *c)
     return (struct comm_mpi *)c; // base is the first member
 }
 
-static void destroy(struct comm *base)
+static void end(struct comm *base)
 {
     struct comm_mpi *c = from_base(base);
-    for (int i = 0; i < COMM_N_CHANNELS; i++)
-        if (c->channel[i] != MPI_COMM_NULL) (void)MPI_Comm_free(&c->channel[i]);
+    int n_posted = base->rank == 0 ? base->size : 1;
+    for (int i = 0; i < n_posted; i++)
+        if (c->posted[i].request != MPI_REQUEST_NULL)
+            (void)MPI_Wait(&c->posted[i].request, MPI_STATUS_IGNORE);
+    mem_free(c->posted);
+    for (int i = 0; i < COMM_N_CHANNELS; i++) (void)MPI_Comm_free(&c->channel[i]);
+    (void)MPI_Comm_free(&c->notes);
     int finalized = 0;
     (void)MPI_Finalized(&finalized);
     if (!finalized) (void)MPI_Finalize();
-    mem_free(c);
 }
 
 static void abort_job(struct comm *base, int exit_code)
@@ -167,15 +179,44 @@ static status barrier(struct comm *base)
     return OK;
 }
 
+static status post(struct comm *base, int to, const char note[COMM_NOTE_BYTES], bool *posted)
+{
+    struct comm_mpi *c = from_base(base);
+    struct posted *p = &c->posted[to];
+    int done = 1;
+    if (p->request != MPI_REQUEST_NULL) TRY_MPI(MPI_Test(&p->request, &done, MPI_STATUS_IGNORE));
+    *posted = done != 0;
+    if (!done) return OK;
+    memcpy(p->note, note, COMM_NOTE_BYTES);
+    TRY_MPI(MPI_Isend(p->note, COMM_NOTE_BYTES, MPI_BYTE, to, 0, c->notes, &p->request));
+    return OK;
+}
+
+static status poll(struct comm *base, char note[COMM_NOTE_BYTES], int *from)
+{
+    const struct comm_mpi *c = from_base(base);
+    MPI_Status what;
+    int there = 0;
+    *from = -1;
+    TRY_MPI(MPI_Iprobe(MPI_ANY_SOURCE, 0, c->notes, &there, &what));
+    if (!there) return OK;
+    TRY_MPI(
+        MPI_Recv(note, COMM_NOTE_BYTES, MPI_BYTE, what.MPI_SOURCE, 0, c->notes, MPI_STATUS_IGNORE));
+    *from = what.MPI_SOURCE;
+    return OK;
+}
+
 static const struct comm_ops ops = {
     .name = "mpi",
-    .destroy = destroy,
+    .end = end,
     .abort = abort_job,
     .sum_f32 = sum_f32,
     .sum_f64 = sum_f64,
     .broadcast = broadcast,
     .gather = gather,
     .barrier = barrier,
+    .post = post,
+    .poll = poll,
 };
 
 static status start(struct comm_mpi *c)
@@ -192,6 +233,8 @@ static status start(struct comm_mpi *c)
         TRY_MPI(MPI_Comm_dup(MPI_COMM_WORLD, &c->channel[i]));
         TRY_MPI(MPI_Comm_set_errhandler(c->channel[i], MPI_ERRORS_RETURN));
     }
+    TRY_MPI(MPI_Comm_dup(MPI_COMM_WORLD, &c->notes));
+    TRY_MPI(MPI_Comm_set_errhandler(c->notes, MPI_ERRORS_RETURN));
     return OK;
 }
 
@@ -215,14 +258,22 @@ static status describe(struct comm_mpi *c)
     return OK;
 }
 
+static status prepare_notes(struct comm_mpi *c)
+{
+    size_t n = c->base.rank == 0 ? (size_t)c->base.size : 1;
+    TRY(mem_zalloc(&c->posted, n));
+    for (size_t i = 0; i < n; i++) c->posted[i].request = MPI_REQUEST_NULL;
+    return OK;
+}
+
 status comm_mpi_create(struct comm **out)
 {
     struct comm_mpi *c = NULL;
     TRY(mem_zalloc(&c, 1));
     c->base.ops = &ops;
-    for (int i = 0; i < COMM_N_CHANNELS; i++) c->channel[i] = MPI_COMM_NULL;
     status st = start(c);
     if (st == OK) st = describe(c);
+    if (st == OK) st = prepare_notes(c);
     if (st != OK) {
         mem_free(c); // MPI stays as it is: the caller aborts or ends
         return st;

@@ -5,6 +5,7 @@
 
 #include "core/file.h"
 #include "core/mem.h"
+#include "core/pulse.h"
 #include "io/json_write.h"
 #include "io/safetensors_internal.h"
 
@@ -98,6 +99,7 @@ static void lay_out(const struct safetensors_writer *w, FILE *write)
             e->begin = at;
             at += e->bytes;
             if (write != NULL && e->bytes > 0) (void)fwrite(e->data, 1, e->bytes, write);
+            pulse_beat();
         }
     }
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "core/pulse.h"
 
 enum { SLICE_ALIGNMENT = 16 }; // elements: each parameter starts on 64 bytes
 
@@ -231,6 +232,7 @@ status param_export(const struct params *p, const struct param *q, float *host,
 {
     const struct device *d = p->device;
     struct file_layout l = layout_of(q);
+    pulse_beat();
     float *memory;
     status st = OK;
     param_file_shape(q, file_shape);
@@ -246,6 +248,7 @@ status param_import(struct params *p, struct param *q, const float *host)
 {
     const struct device *d = p->device;
     struct file_layout l = layout_of(q);
+    pulse_beat();
     float *memory;
     status st = OK;
     TRY(mem_alloc(&memory, (size_t)tensor_elements(&q->value)));

@@ -9,6 +9,7 @@
 
 #include "core/file.h"
 #include "core/mem.h"
+#include "core/pulse.h"
 #include "io/json.h"
 #include "io/json_write.h"
 
@@ -27,6 +28,7 @@ status checkpoint_sum_file(const char *path, char sum[CHECKPOINT_SUM_BYTES])
     struct file_map map;
     TRY(file_map(path, &map));
     sum_bytes(map.data, map.size, sum);
+    pulse_beat();
     file_unmap(&map);
     return OK;
 }

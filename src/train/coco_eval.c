@@ -9,6 +9,7 @@
 
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/pulse.h"
 #include "train/coco_eval_internal.h"
 
 void coco_eval_params_init(struct coco_eval_params *p)
@@ -287,6 +288,7 @@ static status evaluate(struct run *r)
         take_dets(r, k);
         TRY(coco_eval_match_category(p, &r->work));
         coco_eval_accumulate_category(p, &r->work);
+        pulse_beat();
         scatter(e, k, r->work.precision, n_tr, e->precision);
         scatter(e, k, r->work.scores, n_tr, e->scores);
         scatter(e, k, r->work.recall, n_t, e->recall);

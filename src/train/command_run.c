@@ -37,7 +37,8 @@ static status run(struct comm *comm, const struct config *c, status ready, comma
 
 status command_run(const struct config *c, status loaded, command_run_body body, void *context)
 {
-    static const struct config_comm_params standard = {.backend = CONFIG_COMM_AUTO};
+    static const struct config_comm_params standard = {.backend = CONFIG_COMM_AUTO,
+                                                       .timeout_s = 300};
     struct comm *comm = NULL;
     struct error kept = {.code = OK};
     status ready = loaded == OK ? comm_check(&c->comm) : loaded;

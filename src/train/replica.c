@@ -10,6 +10,7 @@
 #include "core/mem.h"
 #include "tensor/gpu.h"
 #include "core/profile.h"
+#include "core/pulse.h"
 
 // Processors that this rank may use, shared out where all ranks of the host may use the same ones.
 static int fair_share(int ranks_on_host)
@@ -285,12 +286,14 @@ static status forward_backward(struct replica *r, const struct batch *b, uint64_
     struct detector_batch input;
     struct detector_losses terms;
     double begin = profile_begin();
+    pulse_enter("forward");
     TRY(to_detector_batch(r, b, &input));
     TRY(detector_losses(r->model, r->tape, &input, seed, epoch, &terms));
     TRY(read_losses(r, b, &terms, losses));
     profile_end(begin, PROFILE_KIND_PHASE, "forward", NULL);
     if (losses->bad_term != NULL) return OK; // the step stops on all ranks; no use in going on
     begin = profile_begin();
+    pulse_enter("backward");
     TRY(tape_backward(r->tape, terms.value, terms.n, gradient_scale));
     profile_end(begin, PROFILE_KIND_PHASE, "backward", NULL);
     return OK;

@@ -8,12 +8,14 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/pulse.h"
 #include "train/resume.h"
 
 static status open_data(struct trainer *t, int64_t *steps_per_epoch)
 {
     const struct config *c = t->config;
     struct label_set val = {0};
+    pulse_enter("opening the data");
     TRY(dataset_open(c->data.train, &t->train));
     TRY(dataset_open(c->data.val, &t->val));
     TRY(label_set_from_dataset(t->train, &t->labels));
@@ -52,6 +54,7 @@ static status load_weights(struct trainer *t, const struct resume *resume)
 {
     const struct config *c = t->config;
     struct params *params = detector_params(t->replica->model);
+    pulse_enter("loading weights");
     if (resume->folder != NULL)
         return checkpoint_load(resume->folder, params, t->replica->optimizer);
     if (c->train.init[0] != '\0') return weights_load(params, c->train.init, WEIGHTS_MODE_INIT);
@@ -75,6 +78,7 @@ static status check_resume(struct trainer *t, const struct resume *resume)
 static status build_own_model(struct trainer *t, const struct resume *resume)
 {
     const struct config *c = t->config;
+    pulse_enter("building the model");
     TRY(replica_create(c, label_set_n_outputs(&t->labels), t->comm, &t->replica));
     TRY(replica_prepare_training(t->replica, c, t->comm));
     describe_layout(t);
@@ -95,6 +99,7 @@ static status open_logs(struct trainer *t, const struct resume *resume)
 {
     const struct config *c = t->config;
     char *path = NULL;
+    pulse_enter("opening train.out_dir");
     TRY(file_make_folders(c->train.out_dir));
     TRY(checkpoint_writer_create(c->train.out_dir, c->checkpoint.keep, &t->writer));
     TRY(checkpoint_writer_rewind(t->writer, resume->step));

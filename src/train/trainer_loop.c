@@ -11,6 +11,8 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/profile.h"
+#include "core/pulse.h"
+#include "train/fault.h"
 #include "train/profile_report.h"
 #include "train/stop_request.h"
 #include "train/validate.h"
@@ -29,6 +31,7 @@ static status run_micro_batches(struct trainer *t, struct replica_losses *losses
     while (left > 0) {
         struct batch *b = NULL;
         double begin = profile_begin();
+        pulse_enter("loading data");
         TRY(loader_next(t->loader, &b, &times->data_wait_s));
         profile_end(begin, PROFILE_KIND_PHASE, "load wait", NULL);
         left -= b->n_images;
@@ -113,17 +116,25 @@ static status one_step(struct trainer *t, struct progress *progress)
     struct replica_losses losses;
     double mean[DETECTOR_MAX_LOSSES] = {0}, loss, norm;
     TRY(replica_begin_step(r, &losses));
+    pulse_set_step(t->step + 1);
+    pulse_enter("loading data");
+    fault_strike(comm_rank(t->comm), t->step + 1);
     TRY(run_micro_batches(t, &losses, &times));
-    double begin = profile_begin();
+    double begin = profile_begin(), own_s = clock_now_s() - times.begin_s;
+    pulse_enter("summing gradients");
     TRY(buckets_finish(r->buckets, &times.comm_exposed_s));
     profile_end(begin, PROFILE_KIND_PHASE, "all-reduce exposed", NULL);
     begin = profile_begin();
+    pulse_enter("sharing losses");
     TRY(share_losses(t, &losses, mean, &loss));
     profile_end(begin, PROFILE_KIND_PHASE, "losses shared", NULL);
     begin = profile_begin();
+    double shared_s = clock_now_s();
+    pulse_enter("updating weights");
     TRY(optimizer_step(r->optimizer, schedule_lr(&t->schedule, t->step), t->step + 1, &norm));
     TRY(detector_refresh(r->model));
     profile_end(begin, PROFILE_KIND_PHASE, "optimizer", NULL);
+    pulse_add_step(own_s + clock_now_s() - shared_s, times.data_wait_s);
     t->step++;
     progress_update(progress, t->step, "epoch %" PRId64 "/%d, loss %.4f, %.1f images/s",
                     schedule_epoch(&t->schedule, t->step - 1) + 1, t->config->train.epochs, loss,
@@ -134,6 +145,7 @@ static status one_step(struct trainer *t, struct progress *progress)
 static status write_checkpoint(struct trainer *t)
 {
     if (t->writer == NULL) return OK;
+    pulse_enter("saving a checkpoint");
     TRY(metrics_sync(t->metrics)); // a resume from here finds every step before it
     struct checkpoint_state s = {.step = t->step,
                                  .epoch = schedule_epoch(&t->schedule, t->step),
@@ -215,6 +227,7 @@ static status save(struct trainer *t)
 {
     char *folder = NULL;
     if (t->writer == NULL) return OK;
+    pulse_enter("saving a checkpoint");
     TRY(checkpoint_writer_wait(t->writer));
     TRY(checkpoint_folder_of(t->config->train.out_dir, t->step, &folder));
     status st = OK;
@@ -275,6 +288,7 @@ static status finish(struct trainer *t)
 {
     const struct config *c = t->config;
     if (t->writer == NULL) return OK;
+    pulse_enter("saving the last checkpoint");
     TRY(checkpoint_writer_wait(t->writer));
     TRY(checkpoint_write_done(c->train.out_dir, t->step));
     log_info("done: %" PRId64 " steps; %s/checkpoints/latest holds the weights", t->step,
@@ -291,6 +305,7 @@ static status run_steps(struct trainer *t, struct progress *progress)
         TRY(one_step(t, progress));
         TRY(after_step(t));
     }
+    pulse_set_step(0);
     return OK;
 }
 

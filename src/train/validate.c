@@ -5,6 +5,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/profile.h"
+#include "core/pulse.h"
 #include "core/progress.h"
 #include "train/gathered.h"
 #include "train/stop_request.h"
@@ -23,29 +24,38 @@ static status detect_batch(struct replica *r, const struct batch *b, const struc
     return st;
 }
 
-// This rank's part of the images, or less where it is asked to stop.
-static status detect_all(struct replica *r, struct loader *loader, const struct label_set *labels,
-                         int n_ranks, struct progress *progress, struct parcel *p)
+// Whether this rank or, as far as it has heard, another one was asked to stop.
+static bool is_stopping(struct comm *comm)
 {
-    while (!stop_request_seen()) {
+    if (stop_request_seen()) comm_raise(comm);
+    return stop_request_seen() || comm_raised(comm);
+}
+
+// This rank's part of the images; E_SAVED where it stopped before the end.
+static status detect_all(struct replica *r, struct comm *comm, struct loader *loader,
+                         const struct label_set *labels, struct progress *progress,
+                         struct parcel *p)
+{
+    while (!is_stopping(comm)) {
         struct batch *b = NULL;
+        pulse_enter("evaluating");
         status st = loader_next(loader, &b, NULL);
         if (st == E_END) return OK;
         TRY(st);
         st = detect_batch(r, b, labels, p);
-        int64_t n = (int64_t)b->n_images * n_ranks; // the others are about as far
+        int64_t n = (int64_t)b->n_images * comm_size(comm); // the others are about as far
         int64_t n_left = progress->params.total - progress->done;
         progress_add(progress, n < n_left ? n : n_left);
         batch_destroy(b);
         TRY(st);
     }
-    return OK;
+    return E_SAVED;
 }
 
-// Whether a rank was asked to stop: then parts are missing, and all know.
-static status agree_to_go_on(struct comm *comm)
+// Whether a rank stopped before its end: then parts are missing, and all know.
+static status agree_to_go_on(struct comm *comm, bool stopped)
 {
-    double n_stopped = stop_request_seen();
+    double n_stopped = stopped;
     TRY(comm_sum_f64(comm, &n_stopped, 1));
     return n_stopped > 0 ? E_SAVED : OK;
 }
@@ -66,7 +76,7 @@ static status detect_part(struct replica *r, struct comm *comm, const struct con
     progress_begin(&progress, &(struct progress_params){.what = "evaluate",
                                                         .unit = "images",
                                                         .total = (int64_t)dataset_n_images(d)});
-    status st = detect_all(r, loader, labels, comm_size(comm), &progress, p);
+    status st = detect_all(r, comm, loader, labels, &progress, p);
     progress_end(&progress);
     loader_destroy(loader);
     return st;
@@ -115,10 +125,12 @@ status validate_run(struct replica *r, struct comm *comm, const struct config *c
     status st = OK;
     // A rank that fails here takes the job down at once: meeting first would mean waiting until the
     // others are through with all of their images.
-    TRY_GOTO(st, detect_part(r, comm, c, d, labels, &own), out);
-    TRY_GOTO(st, agree_to_go_on(comm), out);
+    st = detect_part(r, comm, c, d, labels, &own);
+    if (st == OK || st == E_SAVED) st = agree_to_go_on(comm, st == E_SAVED);
+    if (st != OK) goto out;
     TRY_GOTO(st, mem_zalloc(&offset, n + 1), out);
     TRY_GOTO(st, comm_gather(comm, own.data, own.n, &all, offset), out);
+    pulse_enter("scoring");
     if (comm_rank(comm) == 0) st = finish(all, offset[n], d, labels, results_path, out);
     TRY_GOTO(st, comm_all_ok(comm, st), out);
     out->seconds = clock_now_s() - begin_s;

@@ -16,6 +16,7 @@ TEST(ranks_know_each_other)
     EXPECT_EQ(comm_local_size(comm), comm_size(comm)); // one host here
     EXPECT_EQ(comm_local_rank(comm), comm_rank(comm));
     EXPECT(strlen(comm_host(comm)) > 0);
+    for (int r = 0; r < comm_size(comm); r++) EXPECT_STR(comm_host_of(comm, r), comm_host(comm));
     const char *launched = getenv("OMPI_COMM_WORLD_SIZE");
     EXPECT_STR(comm_backend_name(comm), launched != NULL ? "mpi" : "self");
     EXPECT_EQ(comm_size(comm), launched != NULL ? atoi(launched) : 1);
@@ -61,7 +62,8 @@ TEST(disagreement_is_noticed_by_all)
     EXPECT_OK(comm_agree(comm, "the config", 7));
     if (comm_size(comm) == 1) return;
     EXPECT_STATUS(comm_agree(comm, "the config", comm_rank(comm) == 1 ? 8 : 7), E_ARG);
-    EXPECT_HAS(error_text(), "the config on 1 of");
+    EXPECT_HAS(error_text(), "the config on rank 1 (");
+    EXPECT_HAS(error_text(), ") differs from rank 0's (");
     EXPECT(comm_failed_together(comm));
 }
 
@@ -77,9 +79,10 @@ TEST(one_ranks_failure_is_everybodys)
     status st = comm_all_ok(comm, mine ? fail_here() : OK);
     EXPECT_EQ(st, E_IO);
     EXPECT(comm_failed_together(comm));
-    char want[64] = "disk gone";
+    char want[512] = "disk gone";
     if (comm_size(comm) > 1)
-        snprintf(want, sizeof want, "on rank %d: disk gone", comm_size(comm) - 1);
+        snprintf(want, sizeof want, "on rank %d (%s): disk gone", comm_size(comm) - 1,
+                 comm_host(comm));
     EXPECT_STR(error_text(), want);
     EXPECT_OK(comm_all_ok(comm, OK)); // whoever survived it starts anew
     EXPECT(!comm_failed_together(comm));
