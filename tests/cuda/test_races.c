@@ -39,4 +39,36 @@ TEST(square_sum)
     twin_close(&t);
 }
 
+TEST(convolution_and_its_gradients)
+{
+    const struct conv2d_desc d = {.n = 1,
+                                  .h = 4,
+                                  .w = 5,
+                                  .c = 3,
+                                  .k = 5,
+                                  .r = 3,
+                                  .s = 3,
+                                  .stride = 1,
+                                  .pad = 1,
+                                  .ho = 4,
+                                  .wo = 5,
+                                  .dtype = DTYPE_F32,
+                                  .bias = 1,
+                                  .relu = 1};
+    struct twin t;
+    twin_open(&t);
+    float *x = twin_normals(&t, 1, 60), *w = twin_normals(&t, 2, 135), *b = twin_normals(&t, 3, 5);
+    float *y = twin_zeros(&t, 100 * sizeof *y), *dx = twin_normals(&t, 4, 60);
+    float *dw = twin_normals(&t, 5, 135), *db = twin_normals(&t, 6, 5);
+    TWIN(&t, conv2d, &d, TWIN_AT(x), ((struct weights){TWIN_AT(w), 0}), TWIN_AT(b), NULL,
+         TWIN_AT(y));
+    TWIN(&t, conv2d_dx, &d, TWIN_AT(y), ((struct weights){TWIN_AT(w), 0}), TWIN_AT(dx), true);
+    TWIN(&t, conv2d_dw, &d, TWIN_AT(x), TWIN_AT(y), TWIN_AT(b), TWIN_AT(dw), TWIN_AT(db));
+    twin_near(&t, y, 100, 1e-6);
+    twin_near(&t, dx, 60, 1e-6);
+    twin_near(&t, dw, 135, 1e-6);
+    twin_near(&t, db, 5, 1e-6);
+    twin_close(&t);
+}
+
 TEST_MAIN()

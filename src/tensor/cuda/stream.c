@@ -4,6 +4,7 @@
 
 #include "core/mem.h"
 #include "tensor/cuda/cuda_internal.h"
+#include "tensor/cuda/cudnn_cache.h"
 #include "tensor/cuda/stream_internal.h"
 
 enum { SCRATCH_ALIGNMENT = 256, SCRATCH_BYTES_MIN = 1 << 20, STAGING_BYTES_MIN = 1 << 16 };
@@ -53,6 +54,7 @@ void cuda_close(struct stream *s)
         if (s->staging[i].done != NULL) (void)cudaEventDestroy(s->staging[i].done);
         if (s->staging[i].base != NULL) (void)cudaFreeHost(s->staging[i].base);
     }
+    cudnn_cache_destroy(s->cudnn);
     if (s->native != NULL) (void)cudaStreamDestroy(s->native);
     mem_free(s);
 }

@@ -15,6 +15,8 @@ struct staging {
     bool recorded;
 };
 
+struct cudnn_cache;
+
 enum { STAGING_SLOTS = 8, SCRATCH_MAX_BLOCKS = 16 };
 
 struct scratch_block {
@@ -30,6 +32,7 @@ struct stream {
     int next_staging;
     struct scratch_block scratch[SCRATCH_MAX_BLOCKS];
     int n_scratch;
+    struct cudnn_cache *cudnn; // NULL until the first convolution
 };
 
 #endif

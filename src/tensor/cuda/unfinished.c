@@ -5,48 +5,6 @@
 #define UNFINISHED(slot)                                                                           \
     FAIL(E_UNSUPPORTED, "the CUDA backend has no " slot " yet; use train.device=cpu")
 
-status cuda_conv2d(struct stream *s, const struct conv2d_desc *d, const void *x, struct weights w,
-                   const float *bias, const void *residual, void *y)
-{
-    (void)s, (void)d, (void)x, (void)w, (void)bias, (void)residual, (void)y;
-    UNFINISHED("conv2d");
-}
-
-status cuda_conv2d_dx(struct stream *s, const struct conv2d_desc *d, const void *dy,
-                      struct weights w, void *dx, bool accumulate)
-{
-    (void)s, (void)d, (void)dy, (void)w, (void)dx, (void)accumulate;
-    UNFINISHED("conv2d_dx");
-}
-
-status cuda_conv2d_dw(struct stream *s, const struct conv2d_desc *d, const void *x, const void *dy,
-                      const float *scale, float *dw, float *dbias)
-{
-    (void)s, (void)d, (void)x, (void)dy, (void)scale, (void)dw, (void)dbias;
-    UNFINISHED("conv2d_dw");
-}
-
-status cuda_linear(struct stream *s, const struct linear_desc *d, const void *x, struct weights w,
-                   const float *bias, void *y)
-{
-    (void)s, (void)d, (void)x, (void)w, (void)bias, (void)y;
-    UNFINISHED("linear");
-}
-
-status cuda_linear_dx(struct stream *s, const struct linear_desc *d, const void *dy,
-                      struct weights w, void *dx, bool accumulate)
-{
-    (void)s, (void)d, (void)dy, (void)w, (void)dx, (void)accumulate;
-    UNFINISHED("linear_dx");
-}
-
-status cuda_linear_dw(struct stream *s, const struct linear_desc *d, const void *x, const void *dy,
-                      float *dw, float *dbias)
-{
-    (void)s, (void)d, (void)x, (void)dy, (void)dw, (void)dbias;
-    UNFINISHED("linear_dw");
-}
-
 status cuda_group_norm(struct stream *s, const struct norm_desc *d, const void *x,
                        const float *gamma, const float *beta, const void *residual, void *y,
                        float *mean, float *rstd)

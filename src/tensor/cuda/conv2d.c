@@ -1,0 +1,215 @@
+// Convolutions and fully connected layers: one cuDNN graph each, with padding where it needs it.
+#include "tensor/cuda/cudnn_cache.h"
+#include "tensor/cuda/stream_internal.h"
+#include "tensor/cuda/weights.h"
+
+enum { CHANNELS = 8 }; // fused bf16 graphs want channel counts that are multiples of it
+
+static int32_t padded(int32_t c)
+{
+    return (c + CHANNELS - 1) / CHANNELS * CHANNELS;
+}
+
+static struct cudnn_graph_desc graph_of(const struct stream *s, const struct conv2d_desc *d,
+                                        enum cudnn_graph_pass pass)
+{
+    return (struct cudnn_graph_desc){.pass = (int32_t)pass,
+                                     .n = d->n,
+                                     .h = d->h,
+                                     .w = d->w,
+                                     .c = d->c,
+                                     .k = d->k,
+                                     .r = d->r,
+                                     .s = d->s,
+                                     .stride = d->stride,
+                                     .pad = d->pad,
+                                     .ho = d->ho,
+                                     .wo = d->wo,
+                                     .dtype = d->dtype,
+                                     .y_dtype = d->dtype,
+                                     .any_rounding = s->tf32,
+                                     .any_order = !s->deterministic};
+}
+
+static status run(struct stream *s, const struct cudnn_graph_desc *g,
+                  const struct cudnn_operands *operands)
+{
+    const struct cudnn_plan *plan;
+    void *workspace = NULL;
+    if (s->cudnn == NULL) TRY(cudnn_cache_create(s->native, &s->cudnn));
+    TRY(cudnn_cache_plan(s->cudnn, g, &plan));
+    if (plan->workspace_bytes > 0) TRY(cuda_scratch(s, plan->workspace_bytes, &workspace));
+    return cudnn_plan_run(cudnn_cache_library(s->cudnn), cudnn_cache_handle(s->cudnn), plan,
+                          operands, workspace);
+}
+
+// x (rows, c) with as many channels as c_padded, in scratch memory where that is more.
+static status pad(struct stream *s, int32_t dtype, int64_t rows, int32_t c, int32_t c_padded,
+                  const void *x, const void **out)
+{
+    void *to;
+    *out = x;
+    if (c == c_padded) return OK;
+    TRY(cuda_scratch(s, (size_t)rows * (size_t)c_padded * dtype_bytes((enum dtype)dtype), &to));
+    TRY(weights_pad(s, (enum dtype)dtype, rows, c, c_padded, x, to));
+    *out = to;
+    return OK;
+}
+
+static int64_t rows_x(const struct cudnn_graph_desc *g)
+{
+    return (int64_t)g->n * g->h * g->w;
+}
+
+static int64_t rows_y(const struct cudnn_graph_desc *g)
+{
+    return (int64_t)g->n * g->ho * g->wo;
+}
+
+static int64_t rows_w(const struct cudnn_graph_desc *g)
+{
+    return (int64_t)g->k * g->r * g->s;
+}
+
+static status forward(struct stream *s, struct cudnn_graph_desc g, const void *x, const void *w,
+                      const float *b, const void *z, void *y)
+{
+    const int32_t c = g.c;
+    struct cudnn_operands o = {.y = y, .b = b, .z = z};
+    cuda_scratch_reset(s);
+    if (g.dtype == DTYPE_BF16) g.c = padded(c);
+    TRY(pad(s, g.dtype, rows_x(&g), c, g.c, x, &o.x));
+    TRY(pad(s, g.dtype, rows_w(&g), c, g.c, w, &o.w));
+    return run(s, &g, &o);
+}
+
+// Into scratch memory first where it is to be added: cuDNN promises nothing for a graph that reads
+// and writes the same tensor.
+static status data(struct stream *s, const struct cudnn_graph_desc *g, const void *dy,
+                   const void *w, void *dx, bool accumulate)
+{
+    int64_t n = rows_x(g) * g->c;
+    void *to = dx;
+    if (accumulate) TRY(cuda_scratch(s, (size_t)n * dtype_bytes((enum dtype)g->dtype), &to));
+    TRY(run(s, g, &(struct cudnn_operands){.x = to, .w = w, .y = dy}));
+    return accumulate ? cuda_add(s, (enum dtype)g->dtype, n, to, dx) : OK;
+}
+
+static status filter(struct stream *s, struct cudnn_graph_desc g, const void *x, const void *dy,
+                     const float *scale, float *dw)
+{
+    const int32_t c = g.c, k = g.k;
+    struct cudnn_operands o = {0};
+    void *sum;
+    if (g.dtype == DTYPE_BF16) {
+        g.c = padded(c);
+        g.k = padded(k);
+    }
+    TRY(pad(s, g.dtype, rows_x(&g), c, g.c, x, &o.x));
+    TRY(pad(s, g.dtype, rows_y(&g), k, g.k, dy, &o.y));
+    TRY(cuda_scratch(s, (size_t)(rows_w(&g) * g.c) * sizeof(float), &sum));
+    o.w = sum;
+    TRY(run(s, &g, &o));
+    return weights_add_filter(s, k, (int64_t)g.r * g.s, c, g.c, sum, scale, dw);
+}
+
+status cuda_conv2d(struct stream *s, const struct conv2d_desc *d, const void *x, struct weights w,
+                   const float *bias, const void *residual, void *y)
+{
+    struct cudnn_graph_desc g = graph_of(s, d, CUDNN_GRAPH_PASS_FORWARD);
+    if (rows_y(&g) == 0) return OK;
+    g.b = d->bias != 0;
+    g.z = d->residual != 0;
+    g.relu = d->relu != 0;
+    return forward(s, g, x, w.data, d->bias ? bias : NULL, d->residual ? residual : NULL, y);
+}
+
+status cuda_conv2d_dx(struct stream *s, const struct conv2d_desc *d, const void *dy,
+                      struct weights w, void *dx, bool accumulate)
+{
+    struct cudnn_graph_desc g = graph_of(s, d, CUDNN_GRAPH_PASS_DATA);
+    if (rows_y(&g) == 0) return OK;
+    cuda_scratch_reset(s);
+    return data(s, &g, dy, w.data, dx, accumulate);
+}
+
+status cuda_conv2d_dw(struct stream *s, const struct conv2d_desc *d, const void *x, const void *dy,
+                      const float *scale, float *dw, float *dbias)
+{
+    struct cudnn_graph_desc g = graph_of(s, d, CUDNN_GRAPH_PASS_FILTER);
+    if (rows_y(&g) == 0) return OK;
+    cuda_scratch_reset(s);
+    if (dbias != NULL)
+        TRY(weights_add_column_sums(s, (enum dtype)d->dtype, rows_y(&g), d->k, dy, dbias));
+    return filter(s, g, x, dy, scale, dw);
+}
+
+// Rows are images of one pixel.
+static struct cudnn_graph_desc linear_of(const struct stream *s, const struct linear_desc *d,
+                                         enum cudnn_graph_pass pass)
+{
+    return (struct cudnn_graph_desc){.pass = (int32_t)pass,
+                                     .n = d->rows,
+                                     .h = 1,
+                                     .w = 1,
+                                     .c = d->in,
+                                     .k = d->out,
+                                     .r = 1,
+                                     .s = 1,
+                                     .stride = 1,
+                                     .ho = 1,
+                                     .wo = 1,
+                                     .dtype = d->dtype,
+                                     .y_dtype =
+                                         pass == CUDNN_GRAPH_PASS_FORWARD ? d->y_dtype : d->dtype,
+                                     .any_rounding = s->tf32,
+                                     .any_order = !s->deterministic};
+}
+
+// dy as the product needs it: in x's type.
+static status flow_of(struct stream *s, const struct linear_desc *d, const void *dy,
+                      const void **out)
+{
+    *out = dy;
+    if (d->y_dtype == d->dtype) return OK;
+    const int64_t n = (int64_t)d->rows * d->out;
+    void *flow;
+    TRY(cuda_scratch(s, (size_t)n * dtype_bytes((enum dtype)d->dtype), &flow));
+    TRY(cuda_cast(s, n, (enum dtype)d->y_dtype, dy, (enum dtype)d->dtype, flow));
+    *out = flow;
+    return OK;
+}
+
+status cuda_linear(struct stream *s, const struct linear_desc *d, const void *x, struct weights w,
+                   const float *bias, void *y)
+{
+    if (d->rows == 0) return OK;
+    struct cudnn_graph_desc g = linear_of(s, d, CUDNN_GRAPH_PASS_FORWARD);
+    g.b = d->bias != 0;
+    g.relu = d->relu != 0;
+    return forward(s, g, x, w.data, d->bias ? bias : NULL, NULL, y);
+}
+
+status cuda_linear_dx(struct stream *s, const struct linear_desc *d, const void *dy,
+                      struct weights w, void *dx, bool accumulate)
+{
+    if (d->rows == 0) return OK;
+    struct cudnn_graph_desc g = linear_of(s, d, CUDNN_GRAPH_PASS_DATA);
+    const void *flow;
+    cuda_scratch_reset(s);
+    TRY(flow_of(s, d, dy, &flow));
+    return data(s, &g, flow, w.data, dx, accumulate);
+}
+
+status cuda_linear_dw(struct stream *s, const struct linear_desc *d, const void *x, const void *dy,
+                      float *dw, float *dbias)
+{
+    if (d->rows == 0) return OK;
+    struct cudnn_graph_desc g = linear_of(s, d, CUDNN_GRAPH_PASS_FILTER);
+    const void *flow;
+    cuda_scratch_reset(s);
+    if (dbias != NULL)
+        TRY(weights_add_column_sums(s, (enum dtype)d->y_dtype, d->rows, d->out, dy, dbias));
+    TRY(flow_of(s, d, dy, &flow));
+    return filter(s, g, x, flow, NULL, dw);
+}

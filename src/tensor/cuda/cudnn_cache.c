@@ -1,0 +1,117 @@
+// Plans take seconds to make: each is kept, and the one used longest ago goes when there is no
+// room.
+#include "tensor/cuda/cudnn_cache.h"
+
+#include <string.h>
+
+#include "core/mem.h"
+
+// A detector has some 200 distinct graphs per canvas.
+enum { CAPACITY = 2048 };
+
+struct entry {
+    uint64_t hash, used; // used: the cache's clock then
+    struct cudnn_graph_desc desc;
+    struct cudnn_plan plan;
+};
+
+struct cudnn_cache {
+    struct cudnn_library *library;
+    cudnnHandle_t handle;
+    struct entry *entries;
+    size_t n, capacity;
+    uint64_t clock;
+};
+
+static status start(struct cudnn_cache *c, cudaStream_t stream)
+{
+    TRY(cudnn_library_open(&c->library));
+    const struct cudnn_library *l = c->library;
+    TRY_CUDNN(l->create(&c->handle));
+    TRY_CUDNN(l->set_stream(c->handle, stream));
+    return OK;
+}
+
+status cudnn_cache_create(cudaStream_t stream, struct cudnn_cache **out)
+{
+    struct cudnn_cache *c = NULL;
+    TRY(mem_zalloc(&c, 1));
+    status st = start(c, stream);
+    if (st != OK) {
+        cudnn_cache_destroy(c);
+        return st;
+    }
+    *out = c;
+    return OK;
+}
+
+void cudnn_cache_destroy(struct cudnn_cache *c)
+{
+    if (c == NULL) return;
+    for (size_t i = 0; i < c->n; i++) cudnn_plan_fini(c->library, &c->entries[i].plan);
+    if (c->handle != NULL) (void)c->library->destroy(c->handle);
+    cudnn_library_close(c->library);
+    mem_free(c->entries);
+    mem_free(c);
+}
+
+static uint64_t hash_of(const struct cudnn_graph_desc *d) // FNV-1a
+{
+    const unsigned char *bytes = (const unsigned char *)d;
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < sizeof *d; i++) hash = (hash ^ bytes[i]) * 0x100000001b3u;
+    return hash;
+}
+
+// Room for one more: at the end, or in the place of the entry used longest ago.
+static status make_room(struct cudnn_cache *c, struct entry **out)
+{
+    if (c->n < CAPACITY) {
+        TRY(mem_grow(&c->entries, &c->capacity, c->n + 1));
+        *out = &c->entries[c->n];
+        return OK;
+    }
+    struct entry *oldest = c->entries;
+    for (size_t i = 1; i < c->n; i++)
+        if (c->entries[i].used < oldest->used) oldest = &c->entries[i];
+    cudnn_plan_fini(c->library, &oldest->plan);
+    *oldest = c->entries[--c->n];
+    *out = &c->entries[c->n];
+    return OK;
+}
+
+status cudnn_cache_plan(struct cudnn_cache *c, const struct cudnn_graph_desc *d,
+                        const struct cudnn_plan **out)
+{
+    uint64_t hash = hash_of(d);
+    for (size_t i = 0; i < c->n; i++) {
+        struct entry *e = &c->entries[i];
+        if (e->hash != hash || memcmp(&e->desc, d, sizeof *d) != 0) continue;
+        e->used = ++c->clock;
+        *out = &e->plan;
+        return OK;
+    }
+    const struct cudnn_target target = {.library = c->library, .handle = c->handle};
+    struct cudnn_plan plan;
+    struct entry *e;
+    TRY(cudnn_plan_choose(&target, d, &plan));
+    status st = make_room(c, &e);
+    if (st != OK) {
+        cudnn_plan_fini(c->library, &plan);
+        return st;
+    }
+    *e = (struct entry){.hash = hash, .used = ++c->clock, .desc = *d, .plan = plan};
+    c->n++;
+    *out = &e->plan;
+    return OK;
+}
+
+const struct cudnn_library *cudnn_cache_library(const struct cudnn_cache *c)
+{
+    return c->library;
+}
+
+cudnnHandle_t cudnn_cache_handle(const struct cudnn_cache *c)
+{
+    return c->handle;
+}

@@ -1,0 +1,28 @@
+// What surrounds cuDNN's convolutions (weights.cu). All asynchronous on the stream; read by C and
+// C++.
+#ifndef SHOAL_TENSOR_CUDA_WEIGHTS_H
+#define SHOAL_TENSOR_CUDA_WEIGHTS_H
+
+#include "tensor/cuda/c_headers.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// y (rows, c_padded) = x (rows, c), zeros behind.
+MUST_USE status weights_pad(struct stream *s, enum dtype dtype, int64_t rows, int32_t c,
+                            int32_t c_padded, const void *x, void *y);
+// dw (k, rs, c) += scale[k] * from (at least k, rs, c_padded); scale may be NULL (1).
+MUST_USE status weights_add_filter(struct stream *s, int64_t k, int64_t rs, int32_t c,
+                                   int32_t c_padded, const float *from, const float *scale,
+                                   float *dw);
+// to[c] += sum over the rows of x (rows, c), in an order that depends on the shape alone. Takes
+// scratch memory, without a reset. rows > 0.
+MUST_USE status weights_add_column_sums(struct stream *s, enum dtype dtype, int64_t rows, int32_t c,
+                                        const void *x, float *to);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
