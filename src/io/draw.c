@@ -142,7 +142,7 @@ static void text_of(const struct draw_box *b, char text[TEXT_BYTES])
         (void)snprintf(text, TEXT_BYTES, "%.*s", (int)n, b->name);
 }
 
-static void place_label(struct picture *p, const struct draw_box *b, struct rectangle *at)
+static void place_label(struct picture *p, const struct draw_box *b)
 {
     char text[TEXT_BYTES];
     cairo_text_extents_t extents;
@@ -152,8 +152,10 @@ static void place_label(struct picture *p, const struct draw_box *b, struct rect
     cairo_set_font_size(p->cairo, size);
     cairo_text_extents(p->cairo, text, &extents);
     cairo_font_extents(p->cairo, &font);
-    *at = choose_place(p, place_of(p, b), ceil(extents.x_advance + size / 2),
-                       ceil(font.ascent + font.descent));
+    // Counted only once it has its place: before, what stands there is not set.
+    struct rectangle at = choose_place(p, place_of(p, b), ceil(extents.x_advance + size / 2),
+                                       ceil(font.ascent + font.descent));
+    p->labels[p->n_labels++] = at;
 }
 
 static void draw_label(struct picture *p, const struct draw_box *b, struct rectangle at)
@@ -222,7 +224,7 @@ static status draw_all(struct picture *p, const struct image *image, const struc
     for (int i = 0; i < n; i++) stroke_box(p, p->boxes[i]);
     // The sure ones choose their labels' places first, and lie on top.
     for (int i = n - 1; i >= 0; i--)
-        if (p->boxes[i]->name != NULL) place_label(p, p->boxes[i], &p->labels[p->n_labels++]);
+        if (p->boxes[i]->name != NULL) place_label(p, p->boxes[i]);
     for (int i = 0, left = p->n_labels; i < n; i++)
         if (p->boxes[i]->name != NULL) draw_label(p, p->boxes[i], p->labels[--left]);
     return OK;
