@@ -36,6 +36,19 @@ function(shoal_sanitized_program name)
   endif()
 endfunction()
 
+# What a test's environment holds: where the program and the sources lie, and, in a thread sanitizer
+# build, Archer, which tells the sanitizer what OpenMP's barriers order (without it every loop looks
+# like a race). Memory that only foreign libraries touch is not ours to judge; ci/tsan.supp holds
+# what is left of theirs.
+set(SHOAL_TEST_ENVIRONMENT "SHOAL_SOURCE_DIR=${PROJECT_SOURCE_DIR};SHOAL_BINARY=$<TARGET_FILE:shoal>")
+if(SHOAL_SANITIZE MATCHES thread)
+  get_filename_component(llvm ${CMAKE_C_COMPILER} REALPATH)
+  get_filename_component(llvm ${llvm} DIRECTORY)
+  find_library(ARCHER_LIBRARY archer HINTS ${llvm}/../lib REQUIRED)
+  list(APPEND SHOAL_TEST_ENVIRONMENT "OMP_TOOL_LIBRARIES=${ARCHER_LIBRARY}"
+       "TSAN_OPTIONS=ignore_noninstrumented_modules=1 suppressions=${PROJECT_SOURCE_DIR}/ci/tsan.supp")
+endif()
+
 # shoal_test(test_boxes ROOMS tensor LABELS unit [RANKS 2] [TIMEOUT 60] [ARGS ...]): builds NAME.c
 # into a program and registers it; with RANKS it runs under mpirun.
 function(shoal_test name)
@@ -62,8 +75,7 @@ function(shoal_test name)
     ${test_name}
     PROPERTIES LABELS "${A_LABELS}" TIMEOUT ${A_TIMEOUT} PROCESSORS ${A_PROCESSORS}
                SKIP_RETURN_CODE 77
-               ENVIRONMENT
-               "SHOAL_SOURCE_DIR=${PROJECT_SOURCE_DIR};SHOAL_BINARY=$<TARGET_FILE:shoal>")
+               ENVIRONMENT "${SHOAL_TEST_ENVIRONMENT}")
 endfunction()
 
 # shoal_script_test(test_cli LABELS unit): registers NAME.sh; it finds the program as $SHOAL_BINARY.
@@ -78,6 +90,5 @@ function(shoal_script_test name)
     ${name}
     PROPERTIES LABELS "${A_LABELS}" TIMEOUT ${A_TIMEOUT} PROCESSORS ${A_PROCESSORS}
                SKIP_RETURN_CODE 77
-               ENVIRONMENT
-               "SHOAL_SOURCE_DIR=${PROJECT_SOURCE_DIR};SHOAL_BINARY=$<TARGET_FILE:shoal>")
+               ENVIRONMENT "${SHOAL_TEST_ENVIRONMENT}")
 endfunction()

@@ -203,7 +203,7 @@ void pool_give(struct pool *p, void *ptr)
         span_give(g, j);
         return;
     }
-    ASSERT(!"memory given to a pool that it was not taken from");
+    ASSERT(false && "memory given to a pool that it was not taken from");
 }
 
 void pool_stats(const struct pool *p, struct pool_stats *out)

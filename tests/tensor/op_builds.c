@@ -154,6 +154,6 @@ const struct op_build *op_builds_find(const char *op)
 {
     for (int i = 0; i < op_builds_n; i++)
         if (strcmp(op_builds[i].op, op) == 0) return &op_builds[i];
-    ASSERT(!"an op that no case builds");
+    ASSERT(false && "an op that no case builds");
     return NULL;
 }

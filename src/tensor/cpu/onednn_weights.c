@@ -26,7 +26,8 @@ static status pack(struct stream *s, struct onednn_plan *p, const void *data,
     void *turned = packed;
     if (p->repack.primitive != NULL) {
         size_t n = (size_t)turn->o * (size_t)turn->h * (size_t)turn->w * (size_t)turn->i;
-        TRY(onednn_scratch(s, ONEDNN_SCRATCH_PLAIN, n * dtype_bytes(turn->dtype), &turned));
+        TRY(onednn_scratch(s, ONEDNN_SCRATCH_PLAIN, n * dtype_bytes((enum dtype)turn->dtype),
+                           &turned));
     }
     turn_weights(s, turn, data, turned);
     return turned == packed ? OK : onednn_repack(s, p, turned, packed);
