@@ -1,6 +1,7 @@
 // Checked allocation with an injectable fault.
 #include "core/mem.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -112,4 +113,15 @@ status mem_printf(char **out, const char *format, ...)
 void mem_free(void *p)
 {
     free(p);
+}
+
+// glibc raises the size from which blocks are mapped by themselves with each such block that is
+// freed; what comes below then stays as holes in the heap: 45 MiB of a training run of ResNet-50.
+enum { MAPPED_FROM = 4 << 20 };
+
+void mem_init(void)
+{
+#ifdef M_MMAP_THRESHOLD
+    (void)mallopt(M_MMAP_THRESHOLD, MAPPED_FROM);
+#endif
 }

@@ -26,6 +26,8 @@ MUST_USE status mem_alloc_aligned(size_t bytes, void *pp);
 MUST_USE status mem_strdup(const char *s, char **out);
 MUST_USE status mem_printf(char **out, const char *format, ...) PRINTF_LIKE(2, 3);
 void mem_free(void *p);
+// Once, at the start of a program: large blocks go back to the system when they are freed.
+void mem_init(void);
 
 // n * size, or E_NOMEM with a message where it overflows.
 MUST_USE status mem_size(size_t n, size_t size, size_t *bytes);

@@ -95,11 +95,6 @@ static status scene_of(struct faster_rcnn *m, struct tape *t, const struct detec
     return scene_build(t, b, features, (const float(*)[4])m->cell_anchors, m->rpn.n_anchors, s);
 }
 
-static void drop_features(struct tape *t, const struct scene *s)
-{
-    for (int i = 0; i < s->pyramid.n_groups * FPN_LEVELS; i++) tape_drop(t, s->features[i]);
-}
-
 static status losses(struct detector *base, struct tape *t, const struct detector_batch *b,
                      uint64_t seed, uint64_t epoch, struct detector_losses *out)
 {
@@ -113,9 +108,7 @@ static status losses(struct detector *base, struct tape *t, const struct detecto
     scene_draw_keys(&s, b, seed, epoch, RNG_PURPOSE_RPN_SAMPLE);
     TRY(rpn_losses(&m->rpn, t, &s, &out->value[2], &out->value[3]));
     scene_draw_keys(&s, b, seed, epoch, RNG_PURPOSE_ROI_SAMPLE);
-    TRY(roi_heads_losses(&m->roi_heads, t, &s, &proposals, &out->value[0], &out->value[1]));
-    drop_features(t, &s);
-    return OK;
+    return roi_heads_losses(&m->roi_heads, t, &s, &proposals, &out->value[0], &out->value[1]);
 }
 
 static status detect(struct detector *base, struct tape *t, const struct detector_batch *b,

@@ -52,6 +52,9 @@ static status forward(struct roi_heads *h, struct tape *t, const struct scene *s
                                                 .sampling = SAMPLING,
                                                 .n_levels = RESNET_STAGES},
                      &pooled));
+    // They were the features' last readers.
+    for (int i = 0; i < s->pyramid.n_groups * s->pyramid.n_levels; i++)
+        tape_drop(t, s->features[i]);
     const int64_t *dim = pooled->shape.dim;
     TRY(op_reshape(t, pooled, shape_2(dim[0], dim[1] * dim[2] * dim[3]), &flat));
     TRY(op_linear(

@@ -331,6 +331,14 @@ static status params_done(struct tape *t, struct node *n)
     return OK;
 }
 
+void tape_done_with(struct tape *t, struct node *n, int i)
+{
+    if (n->saved[i] == NULL) return;
+    n->saved[i]->n_saved--;
+    release_unused(t, entry_of(n->saved[i]));
+    n->saved[i] = NULL;
+}
+
 static status walk_node(struct tape *t, struct node *n)
 {
     double begin = profile_begin();
@@ -339,11 +347,7 @@ static status walk_node(struct tape *t, struct node *n)
         profile_end(begin, PROFILE_KIND_BACKWARD, n->op->name, n->out->name);
     }
     grad_free(t, n->out);
-    for (int i = 0; i < n->n_saved; i++) {
-        if (n->saved[i] == NULL) continue;
-        n->saved[i]->n_saved--;
-        release_unused(t, entry_of(n->saved[i]));
-    }
+    for (int i = 0; i < n->n_saved; i++) tape_done_with(t, n, i);
     if (!entry_of(n->out)->keep) tape_drop(t, n->out);
     return params_done(t, n);
 }

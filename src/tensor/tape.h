@@ -92,6 +92,9 @@ MUST_USE status tape_backward(struct tape *t, struct tensor *const *roots, int n
 // For an op's backward: the gradient of x, NULL in *dx where x needs none. *accumulate is false on
 // first use (the memory is not initialised: set it).
 MUST_USE status tape_grad(struct tape *t, struct tensor *x, struct tensor **dx, bool *accumulate);
+// For an op's backward: saved tensor i has been read for the last time. Its memory may serve the
+// gradients that are still to come: an input's gradient often has just its size.
+void tape_done_with(struct tape *t, struct node *n, int i);
 // For an op's backward whose input gradient equals dy: hands dy's memory over to x where x has no
 // gradient yet, else adds. n->out->grad is gone afterwards where it was handed over; call it last.
 MUST_USE status tape_pass_grad(struct tape *t, struct node *n, struct tensor *x);

@@ -84,6 +84,7 @@ int command_main(int argc, char **argv)
 {
     const char *fail_at = getenv("SHOAL_MEM_FAIL_AT"); // a test's fault: the n-th allocation fails
     if (fail_at != NULL) mem_fail_at(strtoll(fail_at, NULL, 10));
+    mem_init();
     profile_init();
     status st = run(argc, argv);
     if (st == OK && (fflush(stdout) != 0 || ferror(stdout))) {

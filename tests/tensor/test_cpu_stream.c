@@ -69,17 +69,30 @@ TEST(weights_of_a_new_version_are_seen)
     backend_cpu.close(s);
 }
 
-TEST(weights_are_repacked_once_a_version)
+static void use(struct stream *s, uint64_t version)
+{
+    const struct weights w = {one.w, version};
+    EXPECT_OK(backend_cpu.conv2d(s, &small, one.x, w, NULL, NULL, one.y));
+    EXPECT_OK(backend_cpu.conv2d_dx(s, &small, one.dy, w, one.dx, false));
+}
+
+TEST(weights_are_kept_from_their_second_use_and_then_repacked_once_a_version)
 {
     struct stream *s = NULL;
-    const struct weights w = {one.w, 5};
     EXPECT_OK(backend_cpu.open(1, &s));
     fill(&one, &small);
-    for (int i = 0; i < 3; i++) {
-        EXPECT_OK(backend_cpu.conv2d(s, &small, one.x, w, NULL, NULL, one.y));
-        EXPECT_OK(backend_cpu.conv2d_dx(s, &small, one.dy, w, one.dx, false));
-    }
+    use(s, 5);
     EXPECT_EQ(s->n_repacked, 2); // as they are and turned
+    EXPECT_EQ(s->n_weights, 2);
+    use(s, 6);
+    use(s, 7);
+    EXPECT(s->weights[0].packed == NULL && s->weights[1].packed == NULL);
+    EXPECT_EQ(s->n_repacked, 6); // one use a version: nothing is kept
+    for (int i = 0; i < 3; i++) use(s, 7);
+    EXPECT(s->weights[0].packed != NULL && s->weights[1].packed != NULL);
+    EXPECT_EQ(s->n_repacked, 8);
+    for (int i = 0; i < 3; i++) use(s, 8);
+    EXPECT_EQ(s->n_repacked, 10);
     EXPECT_EQ(s->n_weights, 2);
     backend_cpu.close(s);
 }
@@ -126,7 +139,7 @@ TEST(kept_weights_are_bounded_and_the_oldest_make_room)
         EXPECT_CLOSE("y", one.y, one.want, n_y(&d), 2e-6, 4e-6);
     }
     EXPECT_EQ(s->n_weights, ONEDNN_MAX_WEIGHTS);
-    EXPECT_EQ(s->n_repacked, ONEDNN_MAX_WEIGHTS + 40 + 1);
+    EXPECT_EQ(s->n_repacked, ONEDNN_MAX_WEIGHTS + 40 + 2); // the first one twice, then kept
     backend_cpu.close(s);
 }
 

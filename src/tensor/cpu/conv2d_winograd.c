@@ -210,10 +210,27 @@ struct pass {
     bool accumulate;
 };
 
+// Sets the plan's weights: one copy serves all bands, as long as they want the same layout.
+static status weights_for(struct stream *s, struct onednn_plan *p, struct weights w,
+                          const struct onednn_turn *turn, onednn_desc *layout, void **packed)
+{
+    const dnnl_memory_t memory = onednn_plan_arg(p, DNNL_ARG_WEIGHTS);
+    onednn_desc wanted = NULL;
+    TRY_DNNL(dnnl_memory_get_memory_desc(memory, &wanted));
+    if (*layout != NULL && dnnl_memory_desc_equal(*layout, wanted) != 0)
+        return onednn_set(p, DNNL_ARG_WEIGHTS, *packed);
+    TRY(onednn_set_weights(s, p, w, turn));
+    TRY_DNNL(dnnl_memory_get_data_handle(memory, packed));
+    *layout = wanted;
+    return OK;
+}
+
 static status convolve(struct stream *s, const struct conv2d_desc *d, const struct pass *q,
                        const float *x, struct weights w, float *y)
 {
     float *src, *dst;
+    void *packed = NULL;
+    onednn_desc layout = NULL;
     TRY(reserve(s, d, &src, &dst));
     for (int32_t i = 0; i < d->n * bands_of_image(d); i++) {
         const struct band band = band_at(d, i);
@@ -223,7 +240,7 @@ static status convolve(struct stream *s, const struct conv2d_desc *d, const stru
         pack_band(s, d, x, q->c, band.image, band.row - 1, band.rows + 2, src);
         TRY(onednn_set(p, DNNL_ARG_SRC, src));
         TRY(onednn_set(p, DNNL_ARG_DST, dst));
-        TRY(onednn_set_weights(s, p, w, q->turn));
+        TRY(weights_for(s, p, w, q->turn, &layout, &packed));
         if (q->bias != NULL) TRY(onednn_set(p, DNNL_ARG_BIAS, q->bias));
         TRY(onednn_run(s, p));
         unpack_band(s, d, dst, q->k, &band, q->accumulate, y);

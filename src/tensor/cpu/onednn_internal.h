@@ -85,9 +85,9 @@ struct onednn_plan_entry {
 struct onednn_weights_entry {
     const void *data;
     uint64_t version, used;
-    bool turned;
+    bool turned, whole;   // whole: packed holds that version
     dnnl_memory_t memory; // tells the layout
-    void *packed;
+    void *packed;         // NULL: used once so far
 };
 
 struct stream {

@@ -69,33 +69,46 @@ static struct onednn_weights_entry *free_entry(struct stream *s)
     return oldest;
 }
 
-static status add_entry(struct stream *s, onednn_desc layout, size_t bytes,
-                        struct onednn_weights_entry **out)
+static status add_entry(struct stream *s, const struct weights *w, bool turned, onednn_desc layout)
 {
     struct onednn_weights_entry *e = free_entry(s);
     TRY_DNNL(dnnl_memory_create(&e->memory, layout, s->engine, DNNL_MEMORY_NONE));
-    TRY(mem_alloc_aligned(bytes, &e->packed));
-    *out = e;
+    e->data = w->data;
+    e->version = w->version;
+    e->turned = turned;
+    e->used = ++s->clock;
     return OK;
 }
 
-// The copy that is kept of w, made anew where w has changed.
+static status pack_into_scratch(struct stream *s, struct onednn_plan *p, struct weights w,
+                                const struct onednn_turn *turn, void **packed)
+{
+    TRY(onednn_scratch(s, ONEDNN_SCRATCH_PACKED, p->packed_bytes, packed));
+    return pack(s, p, w.data, turn, *packed);
+}
+
+// The copy that is kept of w, made anew where w has changed. The first time a layout is asked for
+// it is only noted: weights that are used once a version (training without accumulation) need no
+// copies beside them.
 static status kept_copy(struct stream *s, struct onednn_plan *p, struct weights w,
                         const struct onednn_turn *turn, void **packed)
 {
     onednn_desc layout = NULL;
     TRY_DNNL(dnnl_memory_get_memory_desc(onednn_plan_arg(p, DNNL_ARG_WEIGHTS), &layout));
     struct onednn_weights_entry *e = find_entry(s, w.data, turn != NULL, layout);
-    if (e == NULL) TRY(add_entry(s, layout, p->packed_bytes, &e));
+    if (e == NULL) {
+        TRY(add_entry(s, &w, turn != NULL, layout));
+        return pack_into_scratch(s, p, w, turn, packed);
+    }
     e->used = ++s->clock;
-    if (e->version != w.version || e->data != w.data) {
-        *e = (struct onednn_weights_entry){.used = e->used, // no data: not found if packing fails
-                                           .turned = turn != NULL,
-                                           .memory = e->memory,
-                                           .packed = e->packed};
+    const bool again = e->version == w.version;
+    e->version = w.version;
+    if (e->packed == NULL && !again) return pack_into_scratch(s, p, w, turn, packed);
+    if (e->packed == NULL || !again || !e->whole) {
+        e->whole = false; // not found whole if packing fails
+        if (e->packed == NULL) TRY(mem_alloc_aligned(p->packed_bytes, &e->packed));
         TRY(pack(s, p, w.data, turn, e->packed));
-        e->data = w.data;
-        e->version = w.version;
+        e->whole = true;
     }
     *packed = e->packed;
     return OK;
@@ -106,11 +119,7 @@ status onednn_set_weights(struct stream *s, struct onednn_plan *p, struct weight
 {
     void *packed;
     if (turn == NULL && p->repack.primitive == NULL) return onednn_set(p, DNNL_ARG_WEIGHTS, w.data);
-    if (w.version != 0) {
-        TRY(kept_copy(s, p, w, turn, &packed));
-    } else {
-        TRY(onednn_scratch(s, ONEDNN_SCRATCH_PACKED, p->packed_bytes, &packed));
-        TRY(pack(s, p, w.data, turn, packed));
-    }
+    TRY(w.version != 0 ? kept_copy(s, p, w, turn, &packed)
+                       : pack_into_scratch(s, p, w, turn, &packed));
     return onednn_set(p, DNNL_ARG_WEIGHTS, packed);
 }

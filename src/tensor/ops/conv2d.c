@@ -28,6 +28,7 @@ static status backward(struct tape *t, struct node *n)
     if (tensor_elements(n->out) > 0) {
         if (a->desc.relu) TRY(op_relu_backward(t, n));
         TRY(backward_params(t, n, a));
+        tape_done_with(t, n, 1);
         struct tensor *dx;
         bool accumulate;
         TRY(tape_grad(t, n->in[0], &dx, &accumulate));

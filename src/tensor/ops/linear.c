@@ -22,6 +22,7 @@ static status backward(struct tape *t, struct node *n)
         TRY(d->ops->linear_dw(d->stream, &a->desc, n->saved[1]->data, n->out->grad->data, w->grad,
                               bias != NULL ? bias->grad : NULL));
     profile_end(begin, PROFILE_KIND_PART, "linear weights", n->out->name);
+    tape_done_with(t, n, 1);
     begin = profile_begin();
     TRY(tape_grad(t, n->in[0], &dx, &accumulate));
     if (dx == NULL) return OK;
