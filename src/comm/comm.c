@@ -28,9 +28,20 @@ static bool started_by_launcher(void)
     return from_environment(rank_variables, COUNT(rank_variables)) >= 0;
 }
 
+// Processes of the srun step that this one belongs to, started without a word about MPI; 0 where it
+// is not so. Under mpirun, the variable may be that of the step that started mpirun's daemons.
+static int n_without_pmi(void)
+{
+    static const char *const tasks[] = {"SLURM_STEP_NUM_TASKS"};
+    int n = from_environment(tasks, COUNT(tasks));
+    return n > 1 && !started_by_launcher() ? n : 0;
+}
+
 int comm_launched_rank(void)
 {
-    int rank = from_environment(rank_variables, COUNT(rank_variables));
+    static const char *const task[] = {"SLURM_PROCID"};
+    int rank = n_without_pmi() > 0 ? from_environment(task, COUNT(task))
+                                   : from_environment(rank_variables, COUNT(rank_variables));
     return rank < 0 ? 0 : rank;
 }
 
@@ -40,8 +51,14 @@ int comm_launched_size(void)
     return size < 1 ? 1 : size;
 }
 
+static const char no_pmi_cure[] =
+    "srun started %d processes that do not know of each other: each would train by itself; use "
+    "srun "
+    "--mpi=pmix (srun --mpi=list shows what there is), or mpirun within the job";
+
 status comm_check(const struct config_comm_params *c)
 {
+    REQUIRE(n_without_pmi() == 0, E_ARG, no_pmi_cure, n_without_pmi());
     REQUIRE(c->backend != CONFIG_COMM_NCCL, E_UNSUPPORTED,
             "comm.backend nccl is not in this build; use auto or mpi");
     REQUIRE(c->wire == CONFIG_WIRE_FP32, E_UNSUPPORTED,
@@ -49,6 +66,16 @@ status comm_check(const struct config_comm_params *c)
     REQUIRE(c->backend != CONFIG_COMM_SELF || comm_launched_size() == 1, E_ARG,
             "comm.backend self is for one rank, but %d were started; use auto or mpi",
             comm_launched_size());
+    return OK;
+}
+
+// srun with a PMI that this MPI does not speak: every process believes to be alone.
+static status check_size(const struct comm *c)
+{
+    static const char *const tasks[] = {"SLURM_STEP_NUM_TASKS"};
+    int n = from_environment(tasks, COUNT(tasks));
+    bool by_mpirun = getenv("OMPI_COMM_WORLD_SIZE") != NULL;
+    REQUIRE(c->size > 1 || n <= 1 || by_mpirun, E_ARG, no_pmi_cure, n);
     return OK;
 }
 
@@ -88,7 +115,8 @@ status comm_create(const struct config_comm_params *p, struct comm **out)
     TRY_GOTO(st, start_backend(p, &c), fail);
     c->watchdog = w;
     // From here on the ranks have met: one that fails takes the others down.
-    st = share_hosts(c);
+    st = check_size(c);
+    if (st == OK) st = share_hosts(c);
     if (st == OK && w != NULL) st = watchdog_join(w, c);
     if (st != OK) return st;
     pulse_enter("starting");
@@ -256,7 +284,8 @@ static status take_over(struct comm *c, int first, struct error *e)
     TRY(comm_broadcast(c, first, e, sizeof *e));
     c->failed_together = true;
     status st = error_restore(e);
-    if (first != 0) error_prefix("on rank %d (%s)", first, comm_host_of(c, first));
+    if (first != 0 || c->local_size != c->size)
+        error_prefix("on rank %d (%s)", first, comm_host_of(c, first));
     return st;
 }
 

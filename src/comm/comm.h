@@ -24,7 +24,8 @@ struct comm;
 int comm_launched_rank(void);
 int comm_launched_size(void);
 // Whether comm_create can serve c. Errors: E_UNSUPPORTED for nccl and wire bf16; E_ARG for self
-// under a launcher that started several processes: they would all write the same files.
+// under a launcher that started several processes, and under srun without PMI: they would all train
+// by themselves and write the same files.
 MUST_USE status comm_check(const struct config_comm_params *c);
 // Starts communication: MPI where c->backend says so, or where it says auto and a launcher started
 // this process (mpirun, srun); else a single rank. Where c->timeout_s > 0, from here to

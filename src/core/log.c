@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { HOST_BYTES = 64 };
 static int own_rank, n_ranks = 1;
+static char own_host[HOST_BYTES]; // "" or " (host)"
 static void (*before_line)(void), (*after_line)(void);
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -24,6 +26,11 @@ void log_set_rank(int rank, int size)
 {
     own_rank = rank;
     n_ranks = size;
+}
+
+void log_set_host(const char *host)
+{
+    (void)snprintf(own_host, sizeof own_host, " (%.*s)", HOST_BYTES - 4, host);
 }
 
 void log_set_hooks(void (*before)(void), void (*after)(void))
@@ -46,9 +53,9 @@ static void say(enum log_level level, const char *format, va_list args)
     if (!log_enabled(level)) return;
     char text[ERROR_TEXT_BYTES + 256];
     (void)vsnprintf(text, sizeof text, format, args);
-    char who[32] = "";
+    char who[32 + HOST_BYTES] = "";
     if (n_ranks > 1 && level != LOG_LEVEL_INFO)
-        (void)snprintf(who, sizeof who, "rank %d: ", own_rank);
+        (void)snprintf(who, sizeof who, "rank %d%s: ", own_rank, own_host);
     (void)pthread_mutex_lock(&lock);
     if (before_line != NULL) before_line();
     (void)fprintf(stderr, "shoal: %s%s%s\n", who, marks[level], text);

@@ -8,6 +8,8 @@
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
 void log_set_rank(int rank, int size);
+// Warnings and errors carry "rank R (HOST): " from here on: for ranks on several hosts.
+void log_set_host(const char *host);
 bool log_enabled(enum log_level level);
 // Warnings and errors of any rank carry "rank R: " where there is more than one.
 void log_error(const char *format, ...) PRINTF_LIKE(1, 2);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "comm/comm.h"
+#include "core/build.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/profile.h"
@@ -64,7 +65,9 @@ int command_exit_code(status st)
 static status run(int argc, char **argv)
 {
     if (argc >= 2 && strcmp(argv[1], "--version") == 0) {
-        printf("shoal %s\n", SHOAL_VERSION);
+        char build[BUILD_TEXT_BYTES];
+        build_describe(build);
+        printf("shoal %s\n", build);
         return OK;
     }
     return command_dispatch("shoal", commands, COUNT(commands), argc, argv);

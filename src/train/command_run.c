@@ -1,15 +1,18 @@
 // Communication around a subcommand.
 #include "train/command_run.h"
 
+#include "core/build.h"
 #include "core/log.h"
 #include "core/rng.h"
 #include "train/command.h"
 
 static status agree(const struct config *c, struct comm *comm)
 {
+    char build[BUILD_TEXT_BYTES];
     uint64_t hash;
+    build_describe(build);
+    TRY(comm_agree(comm, "the program (shoal --version)", rng_id_from_text(build)));
     TRY(config_hash(c, &hash));
-    TRY(comm_agree(comm, "Shoal's version", rng_id_from_text(SHOAL_VERSION)));
     return comm_agree(comm, "the config", hash);
 }
 
@@ -46,6 +49,7 @@ status command_run(const struct config *c, status loaded, command_run_body body,
     TRY(comm_create(ready == OK ? &c->comm : &standard, &comm));
     if (ready != OK) ready = error_restore(&kept);
     log_set_rank(comm_rank(comm), comm_size(comm));
+    if (comm_local_size(comm) != comm_size(comm)) log_set_host(comm_host(comm));
     status st = run(comm, c, ready, body, context);
     command_run_check(comm, st);
     if (comm_size(comm) > 1) speak_for_all(comm, st);

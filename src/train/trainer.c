@@ -10,6 +10,7 @@
 #include "core/mem.h"
 #include "core/pulse.h"
 #include "train/resume.h"
+#include "train/shared_folder.h"
 
 static status open_data(struct trainer *t, int64_t *steps_per_epoch)
 {
@@ -173,6 +174,7 @@ static status set_up(struct trainer *t, const char *wanted, bool *done)
     TRY_GOTO(st, build_model(t, &resume), out);
     if (comm_rank(t->comm) == 0) st = open_logs(t, &resume);
     TRY_GOTO(st, comm_all_ok(t->comm, st), out);
+    TRY_GOTO(st, shared_folder_check(t->comm, c->train.out_dir), out);
     TRY_GOTO(st, config_dump(c, &t->config_yaml), out);
     say_plan(t);
 out:
