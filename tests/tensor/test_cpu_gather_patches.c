@@ -161,11 +161,13 @@ TEST(unused_rows_give_zeros_and_take_nothing)
     make_rows(ROWS); // maps without gradient are left out
     EXPECT_OK(backend_cpu.gather_patches_dx(s, &pyramid, ROWS, 1, DTYPE_F32, dy, image, anchors,
                                             gradients));
-    mem_fail_at(1);
-    EXPECT_STATUS(backend_cpu.gather_patches_dx(s, &pyramid, ROWS, 1, DTYPE_F32, dy, image, anchors,
-                                                gradients),
-                  E_NOMEM);
-    mem_fail_at(0);
+    if (backend_cpu.host_counts) { // slots of the CPU backend alone allocate
+        mem_fail_at(1);
+        EXPECT_STATUS(backend_cpu.gather_patches_dx(s, &pyramid, ROWS, 1, DTYPE_F32, dy, image,
+                                                    anchors, gradients),
+                      E_NOMEM);
+        mem_fail_at(0);
+    }
     backend_cpu.close(s);
 }
 

@@ -218,7 +218,8 @@ TEST(running_out_of_memory_is_an_error)
     struct stream *s = NULL;
     EXPECT_OK(backend_cpu.open(1, &s));
     fill(&d, 0);
-    for (int64_t i = 1; i <= 3; i++) {
+    // Slots of the CPU backend alone allocate (tests/cuda runs this suite too).
+    for (int64_t i = 1; i <= 3 && backend_cpu.host_counts; i++) {
         mem_fail_at(i);
         EXPECT_STATUS(
             backend_cpu.group_norm(s, &d, a.x, a.gamma, a.beta, NULL, a.y, a.mean, a.rstd),

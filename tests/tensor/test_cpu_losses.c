@@ -216,7 +216,8 @@ TEST(no_rows_and_unused_rows_add_nothing)
         EXPECT_OK(backward(s, &u));
         for (int i = 0; i < IMAGES; i++) EXPECT(loss[i] == 0.5f);
         u.rows = 6;
-        for (int64_t i = 1; i <= 2; i++) {
+        // Slots of the CPU backend alone allocate (tests/cuda runs this suite too).
+        for (int64_t i = 1; i <= 2 && backend_cpu.host_counts; i++) {
             mem_fail_at(i);
             EXPECT_STATUS(forward(s, &u), E_NOMEM);
         }

@@ -363,7 +363,8 @@ TEST(what_it_cannot_do_is_an_error)
     d = usual, d.c = 1, d.rois = 5, d.dtype = DTYPE_BF16;
     make_rois(5);
     point_at_gradients(1, dx, gradients);
-    for (int64_t i = 1; i <= 3; i++) {
+    // Slots of the CPU backend alone allocate (tests/cuda runs this suite too).
+    for (int64_t i = 1; i <= 3 && backend_cpu.host_counts; i++) {
         mem_fail_at(i);
         EXPECT_STATUS(backend_cpu.roi_align_dx(s, &d, &pyramid, dy, &rois[0][0], image, gradients),
                       E_NOMEM);

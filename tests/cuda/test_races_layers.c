@@ -1,0 +1,104 @@
+// As test_races.c: the network's own layers, losses and optimizers, each on a small shape against
+// the CPU backend. Shapes are odd; where it says so they are whole packs, so that both widths run.
+#include "cuda/twin.h"
+#include "ref/ref_arrays.h"
+#include "support/test.h"
+
+TEST(losses)
+{
+    enum { ROWS = 20, CLASSES = 35, IMAGES = 2 };
+    struct twin t;
+    twin_open(&t);
+    int32_t image[ROWS], label[ROWS], column[ROWS];
+    for (int32_t r = 0; r < ROWS; r++)
+        image[r] = r % 3 - 1, label[r] = r % 2, column[r] = r % 4 - 1;
+    void *of = twin_from(&t, image, sizeof image), *l = twin_from(&t, label, sizeof label),
+         *k = twin_from(&t, column, sizeof column);
+    float *x = twin_normals(&t, 1, ROWS * CLASSES), *weight = twin_normals(&t, 2, ROWS),
+          *target = twin_normals(&t, 3, ROWS * 4), *dloss = twin_normals(&t, 4, IMAGES),
+          *dx = twin_zeros(&t, ROWS * CLASSES * sizeof *dx);
+    float *loss = twin_zeros(&t, IMAGES * sizeof *loss);
+    TWIN(&t, softmax_ce, ROWS, CLASSES, IMAGES, TWIN_AT(x), TWIN_AT(l), TWIN_AT(of),
+         TWIN_AT(weight), TWIN_AT(loss));
+    TWIN(&t, softmax_ce_dx, ROWS, CLASSES, TWIN_AT(x), TWIN_AT(l), TWIN_AT(of), TWIN_AT(weight),
+         TWIN_AT(dloss), TWIN_AT(dx));
+    twin_near(&t, dx, ROWS * CLASSES, 1e-6);
+    TWIN(&t, sigmoid_bce, ROWS, 3, IMAGES, TWIN_AT(x), TWIN_AT(l), TWIN_AT(l), TWIN_AT(of),
+         TWIN_AT(weight), TWIN_AT(loss));
+    TWIN(&t, sigmoid_bce_dx, ROWS, 3, TWIN_AT(x), TWIN_AT(l), TWIN_AT(l), TWIN_AT(of),
+         TWIN_AT(weight), TWIN_AT(dloss), TWIN_AT(dx));
+    twin_near(&t, dx, ROWS * CLASSES, 1e-6);
+    TWIN(&t, smooth_l1, ROWS, 12, IMAGES, 0.5f, TWIN_AT(x), TWIN_AT(k), TWIN_AT(target),
+         TWIN_AT(of), TWIN_AT(weight), TWIN_AT(loss));
+    TWIN(&t, smooth_l1_dx, ROWS, 12, 0.5f, TWIN_AT(x), TWIN_AT(k), TWIN_AT(target), TWIN_AT(of),
+         TWIN_AT(weight), TWIN_AT(dloss), TWIN_AT(dx));
+    twin_near(&t, dx, ROWS * CLASSES, 1e-6);
+    twin_near(&t, loss, IMAGES, 1e-6);
+    twin_close(&t);
+}
+
+TEST(optimizers_give_the_same_bits)
+{
+    enum { N = 300 };
+    struct twin t;
+    twin_open(&t);
+    float *w = twin_normals(&t, 1, N), *g = twin_normals(&t, 2, N), *m = twin_normals(&t, 3, N),
+          *v = twin_zeros(&t, N * sizeof *v);
+    const struct sgd_params sgd = {
+        .lr = 0.1f, .momentum = 0.9f, .weight_decay = 0.01f, .nesterov = 1};
+    const struct adam_params adam = {
+        .lr = 0.1, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.1, .step = 3};
+    TWIN(&t, sgd, &sgd, N, TWIN_AT(w), TWIN_AT(g), TWIN_AT(m));
+    TWIN(&t, adam, &adam, N, TWIN_AT(w), TWIN_AT(g), TWIN_AT(m), TWIN_AT(v));
+    twin_same(&t, w, N);
+    twin_same(&t, m, N);
+    twin_same(&t, v, N);
+    twin_close(&t);
+}
+
+static void check_upsample_add(struct upsample_add_desc d)
+{
+    struct twin t;
+    twin_open(&t);
+    const size_t n = (size_t)(d.n * d.h * d.w * d.c),
+                 n_top = (size_t)(d.n * d.h_top * d.w_top * d.c);
+    float *lateral = twin_normals(&t, 1, n), *top = twin_normals(&t, 2, n_top),
+          *y = twin_zeros(&t, n * sizeof *y);
+    TWIN(&t, upsample_add, &d, TWIN_AT(lateral), TWIN_AT(top), TWIN_AT(y));
+    TWIN(&t, upsample_add_dtop, &d, TWIN_AT(y), TWIN_AT(top), true);
+    twin_same(&t, y, n);
+    twin_same(&t, top, n_top);
+    twin_close(&t);
+}
+
+TEST(upsample_add)
+{
+    check_upsample_add(
+        (struct upsample_add_desc){.n = 2, .h = 5, .w = 7, .c = 4, .h_top = 3, .w_top = 4});
+    check_upsample_add(
+        (struct upsample_add_desc){.n = 1, .h = 3, .w = 1, .c = 3, .h_top = 1, .w_top = 1});
+}
+
+static void check_max_pool2d(struct max_pool2d_desc d)
+{
+    struct twin t;
+    twin_open(&t);
+    const size_t n = (size_t)(d.n * d.h * d.w * d.c), n_out = (size_t)(d.n * d.ho * d.wo * d.c);
+    float *x = twin_normals(&t, 1, n), *y = twin_zeros(&t, n_out * sizeof *y);
+    void *index = twin_zeros(&t, n_out);
+    TWIN(&t, max_pool2d, &d, TWIN_AT(x), TWIN_AT(y), TWIN_AT(index));
+    TWIN(&t, max_pool2d_dx, &d, TWIN_AT(y), TWIN_AT(index), TWIN_AT(x), true);
+    twin_same(&t, y, n_out);
+    twin_near(&t, x, n, 1e-6);
+    twin_close(&t);
+}
+
+TEST(max_pool2d)
+{
+    check_max_pool2d((struct max_pool2d_desc){
+        .n = 2, .h = 5, .w = 7, .c = 4, .window = 3, .stride = 2, .pad = 1, .ho = 3, .wo = 4});
+    check_max_pool2d((struct max_pool2d_desc){
+        .n = 1, .h = 1, .w = 3, .c = 3, .window = 1, .stride = 2, .pad = 0, .ho = 1, .wo = 2});
+}
+
+TEST_MAIN()
