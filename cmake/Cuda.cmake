@@ -49,7 +49,7 @@ set(SHOAL_NVCC_FLAGS
     -gencode=arch=compute_90,code=[sm_90,compute_90]
     -gencode=arch=compute_100,code=sm_100
     -Werror=all-warnings -Xptxas=-warn-spills,-warn-lmem-usage
-    -Xcompiler=-fPIC,-Wall,-Wextra,-ffp-contract=off)
+    -Xcompiler=-fPIC,-Wall,-Wextra,-ffp-contract=off,-fno-threadsafe-statics,-fno-exceptions)
 
 # shoal_nvcc(objects a.cu b.cu): compiles each with nvcc; objects is the list of what comes out.
 function(shoal_nvcc out)
