@@ -5,7 +5,7 @@ small.tsv   name, height, width, zlib.crc32 of convert("RGB")'s pixels; or name,
 shared.tsv  the same for the optional pictures under ../shared/data (paths relative to it)
 Run from the repository's root. The first line of each listing records the versions.
 """
-import io, pathlib, sys, zlib
+import io, pathlib, zlib
 import numpy as np
 import PIL
 from PIL import Image, features
@@ -81,7 +81,8 @@ def main():
             lines.append(f"{file}\t{describe(part)}\n")
     (OUT / "small.tsv").write_text(head + "".join(lines))
     if not SHARED.is_dir():
-        sys.exit("no ../shared/data: shared.tsv left as it is")
+        print("no ../shared/data: shared.tsv left as it is")
+        return
     files = sorted(p for p in SHARED.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))
     listing = [f"{p.relative_to(SHARED)}\t{describe(p.read_bytes())}\n" for p in files]
     (OUT / "shared.tsv").write_text(head + "".join(listing))
