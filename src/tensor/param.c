@@ -17,6 +17,7 @@ struct params {
     int64_t n_trainable, n_frozen;
     uint64_t version; // of the newest compute copies
     bool finished;
+    bool folds_late;
     bool stale; // something was written besides the optimizer's steps: renew frozen copies too
 };
 
@@ -125,6 +126,12 @@ static status refresh(struct params *p, struct param *q)
     const struct device *d = p->device;
     q->version = p->version;
     if (q->kind != PARAM_KIND_WEIGHT || (d->compute == DTYPE_F32 && q->scale == NULL)) return OK;
+    q->folds_late = p->folds_late && q->trainable && d->compute == DTYPE_F32;
+    if (q->folds_late) {
+        if (has_copy(q)) pool_give(d->pool, q->compute.data);
+        q->compute.data = q->value.data;
+        return OK;
+    }
     q->compute.dtype = d->compute;
     if (!has_copy(q)) TRY(pool_take(d->pool, tensor_bytes(&q->compute), &q->compute.data));
     int64_t k = q->value.shape.dim[0], n = tensor_elements(&q->value);
@@ -145,6 +152,11 @@ status params_refresh(struct params *p)
         if (p->stale || p->all[i]->trainable) TRY(refresh(p, p->all[i]));
     p->stale = false;
     return OK;
+}
+
+void params_fold_late(struct params *p)
+{
+    p->folds_late = true;
 }
 
 status params_zero_grads(struct params *p)

@@ -23,6 +23,7 @@ struct param {
     struct tensor value;        // fp32
     const struct tensor *scale; // (k) frozen BN folded into the compute copy, or NULL
     struct tensor compute;      // what kernels read: shares value's memory in fp32 without scale
+    bool folds_late;            // compute is value: whoever reads it multiplies by scale first
     uint64_t version;           // of compute, for struct weights
     float *grad;                // slice of the flat gradients, NULL where not trainable
     int64_t grad_offset;        // in elements of the flat buffer, -1 where not trainable
@@ -42,6 +43,10 @@ MUST_USE status params_finish(struct params *p);
 // after every optimizer step. Folded scales must have been computed by their owner before. Frozen
 // parameters are renewed where param_import has run since the last time.
 MUST_USE status params_refresh(struct params *p);
+// From the next params_refresh on, trainable fp32 weights with a scale have no compute copy, but
+// are folded where they are used (op_weights_begin): less memory, for models that use them once a
+// version.
+void params_fold_late(struct params *p);
 MUST_USE status params_zero_grads(struct params *p);
 
 int params_n(const struct params *p);

@@ -107,9 +107,11 @@ static status tame(struct params *params)
     return OK;
 }
 
-static status build(const struct config *c, struct comm *comm, struct replica **out)
+static status build(const struct request *q, const struct config *c, struct comm *comm,
+                    struct replica **out)
 {
     TRY(replica_create(c, N_LABELS, comm, out));
+    if (!q->infer) TRY(replica_prepare_training(*out, c, comm));
     struct params *params = detector_params((*out)->model);
     TRY(detector_init((*out)->model, (uint64_t)c->train.seed));
     TRY(tame(params));
@@ -200,8 +202,7 @@ static status body(void *context, const struct config *c, struct comm *comm)
     struct batch b = {0};
     status st = OK;
     TRY_GOTO(st, batch_init(q, comm_rank(comm), &b), out);
-    TRY_GOTO(st, build(c, comm, &r), out);
-    if (!q->infer) TRY_GOTO(st, replica_prepare_training(r, c, comm), out);
+    TRY_GOTO(st, build(q, c, comm, &r), out);
     TRY_GOTO(st, measure(q, c, comm, r, &b), out);
 out:
     command_run_check(comm, st);
@@ -215,6 +216,7 @@ static status load(const struct request *q, struct config *c)
 {
     bool has_path = q->n_words > 0 && strchr(q->words[0], '=') == NULL;
     TRY(config_load(has_path ? q->words[0] : NULL, q->n_words - has_path, q->words + has_path, c));
+    c->train.batch = c->train.micro_batch = (int)q->images;
     if (q->precision == NULL) return OK;
     bool bf16 = strcmp(q->precision, "bf16") == 0;
     REQUIRE(bf16 || strcmp(q->precision, "fp32") == 0, E_ARG, "--precision %s: want fp32 or bf16",

@@ -92,6 +92,9 @@ status replica_prepare_training(struct replica *r, const struct config *c, struc
     struct bucket_slice *slices = NULL;
     int n_slices;
     status st = OK;
+    // One micro-batch a step: weights change after every use, so copies of them would not be used
+    // again.
+    if (c->train.batch <= c->train.micro_batch * comm_size(comm)) params_fold_late(params);
     TRY(optimizer_create(&c->optimizer, params, &r->optimizer));
     TRY(mem_alloc(&r->slice_of_param, n));
     TRY(mem_alloc(&slices, n));

@@ -177,6 +177,50 @@ TEST(every_trainable_parameter_gets_a_gradient)
     close_fixture(&f);
 }
 
+// Frozen BN's scales, random but not all ones.
+static void draw_scales(struct detector *m)
+{
+    struct params *ps = detector_params(m);
+    for (int i = 0; i < params_n(ps); i++) {
+        struct param *p = params_at(ps, i);
+        float *v;
+        size_t n = (size_t)tensor_elements(&p->value);
+        if (p->kind != PARAM_KIND_BUFFER || strstr(p->name, ".weight") == NULL) continue;
+        EXPECT_OK(mem_alloc(&v, n));
+        for (size_t k = 0; k < n; k++)
+            v[k] = 0.5f + rng_uniform(rng_key(2, 0, (uint64_t)i, RNG_PURPOSE_TEST), k) / 4;
+        EXPECT_OK(param_import(ps, p, v));
+        mem_free(v);
+    }
+    EXPECT_OK(detector_refresh(m));
+}
+
+TEST(weights_folded_late_give_the_same_bits)
+{
+    struct fixture f;
+    static const char *overrides[] = {"model.backbone=resnet18", "model.norm=frozen_bn",
+                                      "model.fpn_channels=32", "model.roi.hidden=64"};
+    static const int all[] = {0, 1, 2};
+    float early[N_IMAGES * 4], late[N_IMAGES * 4], *kept;
+    open_fixture(&f, overrides, COUNT(overrides));
+    draw_scales(f.model);
+    struct params *ps = detector_params(f.model);
+    size_t n = (size_t)params_n_trainable(ps);
+    EXPECT_OK(mem_alloc(&kept, n));
+    EXPECT_OK(params_zero_grads(ps));
+    run(&f, all, N_IMAGES, true, early);
+    memcpy(kept, params_grads(ps), n * sizeof *kept);
+    params_fold_late(ps);
+    EXPECT_OK(detector_refresh(f.model));
+    EXPECT(params_find(ps, "backbone.body.layer3.0.conv1.weight")->folds_late);
+    EXPECT_OK(params_zero_grads(ps));
+    run(&f, all, N_IMAGES, true, late);
+    EXPECT(memcmp(early, late, sizeof early) == 0);
+    EXPECT(memcmp(kept, params_grads(ps), n * sizeof *kept) == 0);
+    mem_free(kept);
+    close_fixture(&f);
+}
+
 TEST(detections_lie_inside_the_stored_image)
 {
     struct fixture f;

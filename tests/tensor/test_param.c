@@ -156,6 +156,29 @@ TEST(a_scale_is_folded_into_a_copy_and_the_values_stay)
     close_fixture(&f);
 }
 
+TEST(weights_that_fold_late_give_their_copy_back)
+{
+    struct fixture f = open_fixture(DTYPE_F32);
+    struct param *w = add(&f, "w", PARAM_KIND_WEIGHT, true, shape_4(2, 1, 1, 2));
+    struct param *frozen = add(&f, "frozen", PARAM_KIND_WEIGHT, false, shape_4(2, 1, 1, 2));
+    float scale_values[2] = {2, -1}, file[4] = {1, 2, 3, 4};
+    struct tensor scale = {.dtype = DTYPE_F32, .shape = shape_1(2), .data = scale_values};
+    struct pool_stats before, after;
+    w->scale = frozen->scale = &scale;
+    EXPECT_OK(params_finish(f.params));
+    EXPECT_OK(param_import(f.params, w, file));
+    EXPECT_OK(params_refresh(f.params));
+    pool_stats(f.device->pool, &before);
+    params_fold_late(f.params);
+    EXPECT(!w->folds_late); // from the next refresh on
+    EXPECT_OK(params_refresh(f.params));
+    pool_stats(f.device->pool, &after);
+    EXPECT(w->folds_late && w->compute.data == w->value.data);
+    EXPECT(!frozen->folds_late && frozen->compute.data != frozen->value.data);
+    EXPECT(after.bytes_in_use < before.bytes_in_use);
+    close_fixture(&f);
+}
+
 TEST(bf16_copies_are_made_of_weights_alone)
 {
     struct fixture f = open_fixture(DTYPE_BF16);

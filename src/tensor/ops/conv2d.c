@@ -21,9 +21,22 @@ static status backward_params(struct tape *t, struct node *n, const struct attr 
     return OK;
 }
 
-static status backward(struct tape *t, struct node *n)
+static status backward_data(struct tape *t, struct node *n, const struct attr *a, void *dx,
+                            bool accumulate)
 {
     const struct device *d = tape_device(t);
+    struct weights w;
+    void *folded;
+    double begin = profile_begin();
+    TRY(op_weights_begin(t, a->w, &w, &folded));
+    status st = d->ops->conv2d_dx(d->stream, &a->desc, n->out->grad->data, w, dx, accumulate);
+    op_weights_end(t, folded);
+    profile_end(begin, PROFILE_KIND_PART, "conv2d data", n->out->name);
+    return st;
+}
+
+static status backward(struct tape *t, struct node *n)
+{
     const struct attr *a = n->attr;
     if (tensor_elements(n->out) > 0) {
         if (a->desc.relu) TRY(op_relu_backward(t, n));
@@ -32,11 +45,7 @@ static status backward(struct tape *t, struct node *n)
         struct tensor *dx;
         bool accumulate;
         TRY(tape_grad(t, n->in[0], &dx, &accumulate));
-        double begin = profile_begin();
-        if (dx != NULL)
-            TRY(d->ops->conv2d_dx(d->stream, &a->desc, n->out->grad->data, op_weights(a->w),
-                                  dx->data, accumulate));
-        profile_end(dx != NULL ? begin : 0, PROFILE_KIND_PART, "conv2d data", n->out->name);
+        if (dx != NULL) TRY(backward_data(t, n, a, dx->data, accumulate));
     }
     return n->in[1] != NULL ? tape_pass_grad(t, n, n->in[1]) : OK;
 }
@@ -92,9 +101,21 @@ static status check_bias(const struct conv2d_params *p, int64_t k, const float *
     return OK;
 }
 
-status op_conv2d(struct tape *t, struct tensor *x, const struct conv2d_params *p, struct tensor **y)
+static status forward(struct tape *t, const struct tensor *x, const struct conv2d_params *p,
+                      const struct conv2d_desc *desc, const float *bias, struct tensor *y)
 {
     const struct device *d = tape_device(t);
+    const void *residual = p->residual != NULL ? p->residual->data : NULL;
+    struct weights w;
+    void *folded;
+    TRY(op_weights_begin(t, p->w, &w, &folded));
+    status st = d->ops->conv2d(d->stream, desc, x->data, w, bias, residual, y->data);
+    op_weights_end(t, folded);
+    return st;
+}
+
+status op_conv2d(struct tape *t, struct tensor *x, const struct conv2d_params *p, struct tensor **y)
+{
     struct attr a = {.w = p->w};
     const float *bias;
     TRY(describe(t, x, p, &a.desc));
@@ -103,9 +124,7 @@ status op_conv2d(struct tape *t, struct tensor *x, const struct conv2d_params *p
     if (p->residual != NULL)
         TRY(op_check("conv2d", p->name, "residual", p->residual, x->dtype, shape));
     TRY(tape_tensor(t, p->name, x->dtype, shape, y));
-    if (tensor_elements(*y) > 0)
-        TRY(d->ops->conv2d(d->stream, &a.desc, x->data, op_weights(p->w), bias,
-                           p->residual != NULL ? p->residual->data : NULL, (*y)->data));
+    if (tensor_elements(*y) > 0) TRY(forward(t, x, p, &a.desc, bias, *y));
     struct tensor *saved[] = {p->relu ? *y : NULL, op_trains(t, p->w) ? x : NULL};
     return tape_record(t, &(struct tape_record){.op = &op,
                                                 .in = (struct tensor *[]){x, p->residual},

@@ -62,7 +62,28 @@ int32_t op_int(int64_t dim)
 
 struct weights op_weights(const struct param *p)
 {
+    ASSERT(!p->folds_late);
     return (struct weights){.data = p->compute.data, .version = p->version};
+}
+
+status op_weights_begin(struct tape *t, const struct param *p, struct weights *w, void **folded)
+{
+    const struct device *d = tape_device(t);
+    *folded = NULL;
+    if (!p->folds_late) {
+        *w = op_weights(p);
+        return OK;
+    }
+    const int64_t k = p->value.shape.dim[0], n = tensor_elements(&p->value);
+    TRY(tape_scratch(t, tensor_bytes(&p->value), folded));
+    *w = (struct weights){.data = *folded}; // no version: the next weights may lie there
+    return d->ops->fold_weights(d->stream, k, k > 0 ? n / k : 0, p->value.data, p->scale->data,
+                                d->compute, *folded);
+}
+
+void op_weights_end(struct tape *t, void *folded)
+{
+    if (folded != NULL) tape_scratch_free(t, folded);
 }
 
 status op_check_pyramid(const char *op, const char *name, struct tensor *const *x,

@@ -24,6 +24,10 @@ MUST_USE status op_check_param(const char *op, const char *name, const struct pa
 // Dimensions as descriptors hold them.
 int32_t op_int(int64_t dim);
 struct weights op_weights(const struct param *p);
+// The same where p may fold late: *folded is scratch for op_weights_end, or NULL.
+MUST_USE status op_weights_begin(struct tape *t, const struct param *p, struct weights *w,
+                                 void **folded);
+void op_weights_end(struct tape *t, void *folded);
 // Features of a pyramid: checks every map against its grid; c receives the channels.
 MUST_USE status op_check_pyramid(const char *op, const char *name, struct tensor *const *x,
                                  const struct pyramid *p, int n_levels, int64_t *c);
