@@ -22,6 +22,7 @@ static const struct command commands[] = {
     {"detect", "detects objects in JPEG files and draws them", command_detect},
     {"config", "what a config and its overrides come to", command_config},
     {"bench", "times a step, the loader, scoring, an all-reduce", command_bench},
+    {"plan", "predicted scaling, beside what was measured", command_plan},
     {"devices", "what the model could run on here, and what is missing", command_devices},
 };
 

@@ -33,6 +33,7 @@ MUST_USE status command_eval(int argc, char **argv);
 MUST_USE status command_detect(int argc, char **argv);
 MUST_USE status command_score(int argc, char **argv);
 MUST_USE status command_bench(int argc, char **argv);
+MUST_USE status command_plan(int argc, char **argv);
 MUST_USE status command_devices(int argc, char **argv);
 
 #endif
