@@ -22,8 +22,12 @@ MUST_USE status cuda_check(cudaError_t code, const char *file, int line, const c
 // next, which the stream's order makes safe. cuda_scratch_reset begins a slot.
 void cuda_scratch_reset(struct stream *s);
 MUST_USE status cuda_scratch(struct stream *s, size_t bytes, void **out);
-// Host values into such memory; from may be changed at once.
-MUST_USE status cuda_constants(struct stream *s, const void *from, size_t bytes, void **out);
+// Host values for one slot, gathered and sent in one copy. cuda_pack_add gives the place where they
+// will lie behind what cuda_pack_send gives; places are aligned to 16; from may be NULL
+// where the slot reads nothing of it. cuda_pack_reset begins.
+void cuda_pack_reset(struct stream *s);
+MUST_USE status cuda_pack_add(struct stream *s, const void *from, size_t bytes, size_t *place);
+MUST_USE status cuda_pack_send(struct stream *s, char **out);
 
 status cuda_open(int threads, struct stream **out);
 void cuda_close(struct stream *s);

@@ -7,7 +7,12 @@
 #include "tensor/cuda/cudnn_cache.h"
 #include "tensor/cuda/stream_internal.h"
 
-enum { SCRATCH_ALIGNMENT = 256, SCRATCH_BYTES_MIN = 1 << 20, STAGING_BYTES_MIN = 1 << 16 };
+enum {
+    SCRATCH_ALIGNMENT = 256,
+    PACK_ALIGNMENT = 16,
+    SCRATCH_BYTES_MIN = 1 << 20,
+    STAGING_BYTES_MIN = 1 << 16
+};
 
 cudaStream_t cuda_native(const struct stream *s)
 {
@@ -56,6 +61,7 @@ void cuda_close(struct stream *s)
     }
     cudnn_cache_destroy(s->cudnn);
     if (s->native != NULL) (void)cudaStreamDestroy(s->native);
+    mem_free(s->pack);
     mem_free(s);
 }
 
@@ -173,8 +179,26 @@ status cuda_scratch(struct stream *s, size_t bytes, void **out)
     return OK;
 }
 
-status cuda_constants(struct stream *s, const void *from, size_t bytes, void **out)
+void cuda_pack_reset(struct stream *s)
 {
-    TRY(cuda_scratch(s, bytes, out));
-    return cuda_upload(s, *out, from, bytes);
+    s->pack_bytes = 0;
+}
+
+status cuda_pack_add(struct stream *s, const void *from, size_t bytes, size_t *place)
+{
+    *place = (s->pack_bytes + PACK_ALIGNMENT - 1) / PACK_ALIGNMENT * PACK_ALIGNMENT;
+    if (from == NULL) bytes = 0;
+    TRY(mem_grow(&s->pack, &s->pack_capacity, *place + bytes));
+    if (bytes > 0) memcpy(s->pack + *place, from, bytes);
+    s->pack_bytes = *place + bytes;
+    return OK;
+}
+
+status cuda_pack_send(struct stream *s, char **out)
+{
+    void *to;
+    TRY(cuda_scratch(s, s->pack_bytes, &to));
+    TRY(cuda_upload(s, to, s->pack, s->pack_bytes));
+    *out = to;
+    return OK;
 }

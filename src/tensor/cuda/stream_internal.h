@@ -17,7 +17,7 @@ struct staging {
 
 struct cudnn_cache;
 
-enum { STAGING_SLOTS = 8, SCRATCH_MAX_BLOCKS = 16 };
+enum { STAGING_SLOTS = 16, SCRATCH_MAX_BLOCKS = 16 };
 
 struct scratch_block {
     char *base;
@@ -32,6 +32,8 @@ struct stream {
     int next_staging;
     struct scratch_block scratch[SCRATCH_MAX_BLOCKS];
     int n_scratch;
+    char *pack; // host values on their way to a slot
+    size_t pack_bytes, pack_capacity;
     struct cudnn_cache *cudnn; // NULL until the first convolution
 };
 

@@ -1,0 +1,141 @@
+// What the RPN learns in this step (tensor/cpu/rpn_targets.c): anchors matched to ground truth
+// without the matrix of their IoUs, and a sample of them. Three launches: the highest IoU of each
+// ground-truth box, each anchor's match, each image's sample.
+#include "tensor/cuda/pyramid.h"
+#include "tensor/cuda/sample.h"
+
+struct rpn_job {
+    pyramid_view p;
+    sample_job sample;
+    float *highest; // [ground-truth boxes]
+    int32_t *match; // (n_images, most_anchors)
+    int64_t most_anchors;
+    int32_t n_gt;
+};
+
+static __device__ int32_t image_of_gt(const rpn_job &j, int32_t g)
+{
+    int32_t image = 0;
+    while (j.sample.gt.offset[image + 1] <= g) image++;
+    return image;
+}
+
+static __device__ float warp_largest(float v)
+{
+    for (unsigned step = WARP / 2; step > 0; step /= 2)
+        v = boxes_max(__shfl_down_sync(ALL_LANES, v, step), v);
+    return v;
+}
+
+// A block per ground-truth box.
+static __global__ void __launch_bounds__(SELECT_THREADS) find_highest(rpn_job j)
+{
+    SHARED(float, room, SELECT_WARPS);
+    int32_t g = static_cast<int32_t>(blockIdx.x), image = image_of_gt(j, g);
+    int32_t n = first_anchor(j.p, image, j.p.n_levels);
+    float highest = 0.0f, box[4];
+    for (int32_t i = static_cast<int32_t>(threadIdx.x); i < n; i += SELECT_THREADS) {
+        anchor_box(j.p, image, i, box);
+        highest = boxes_max(boxes_iou(j.sample.gt.boxes[g], box), highest);
+    }
+    highest = warp_largest(highest);
+    if (threadIdx.x % WARP == 0) room[threadIdx.x / WARP] = highest;
+    __syncthreads();
+    if (threadIdx.x != 0) return;
+    for (int w = 1; w < SELECT_WARPS; w++) highest = boxes_max(room[w], highest);
+    j.highest[g] = highest;
+}
+
+// blockIdx.y: the image.
+static __global__ void match_anchors(rpn_job j)
+{
+    int32_t image = static_cast<int32_t>(blockIdx.y);
+    int32_t n = first_anchor(j.p, image, j.p.n_levels), gt = j.sample.gt.offset[image];
+    int32_t n_gt = j.sample.gt.offset[image + 1] - gt;
+    float box[4];
+    for (int64_t i = thread_number(); i < n; i += thread_count()) {
+        anchor_box(j.p, image, static_cast<int32_t>(i), box);
+        struct best_match m = find_best(box, j.sample.gt.boxes + gt, n_gt, j.highest + gt);
+        j.match[image * j.most_anchors + i] = n_gt > 0 ? match_of(j.sample, m) : MATCH_BELOW;
+    }
+}
+
+static __device__ void write_row(const rpn_job &j, int32_t image, int32_t anchor, int32_t count,
+                                 int64_t row)
+{
+    const struct samples &out = j.sample.out;
+    int32_t match = j.match[image * j.most_anchors + anchor];
+    clear_row(out, row);
+    out.image[row] = image;
+    out.index[row] = anchor;
+    out.weight[row] = 1.0f / static_cast<float>(count);
+    anchor_box(j.p, image, anchor, &out.boxes[4 * row]);
+    if (match < 0) return;
+    out.label[row] = 1;
+    out.column[row] = anchor % j.p.n_anchors;
+    boxes_encode(j.sample.gt.boxes[j.sample.gt.offset[image] + match], &out.boxes[4 * row],
+                 j.sample.weights, &out.delta[4 * row]);
+}
+
+static __global__ void __launch_bounds__(SELECT_THREADS) sample_anchors(rpn_job j)
+{
+    SHARED(select_room, room, 1);
+    int32_t image = static_cast<int32_t>(blockIdx.x);
+    int32_t n = first_anchor(j.p, image, j.p.n_levels);
+    int32_t count = pick(room, j.sample, image, j.match + image * j.most_anchors, n,
+                         [](int32_t i) { return i; });
+    const uint64_t *picks = j.sample.picks + static_cast<int64_t>(image) * j.sample.picks_per_image;
+    int32_t rows = j.sample.out.per_image;
+    for (int32_t k = static_cast<int32_t>(threadIdx.x); k < rows; k += SELECT_THREADS) {
+        int64_t row = static_cast<int64_t>(image) * rows + k;
+        if (k < count)
+            write_row(j, image, static_cast<int32_t>(sort_index(picks[k])), count, row);
+        else
+            clear_row(j.sample.out, row);
+    }
+}
+
+static status reserve(struct stream *s, const struct pyramid *p, rpn_job *j)
+{
+    void *at;
+    for (int32_t g = 0; g < p->n_groups; g++) {
+        int64_t n = 0;
+        for (int32_t l = 0; l < p->n_levels; l++) {
+            const struct grid *grid = &p->grids[g * p->n_levels + l];
+            n += static_cast<int64_t>(grid->h) * grid->w * p->n_anchors;
+        }
+        if (n > j->most_anchors) j->most_anchors = n;
+    }
+    size_t anchors = static_cast<size_t>(j->most_anchors);
+    TRY(cuda_scratch(s, static_cast<size_t>(p->n_images) * anchors * sizeof *j->match, &at));
+    j->match = static_cast<int32_t *>(at);
+    TRY(cuda_scratch(s, static_cast<size_t>(j->n_gt) * sizeof *j->highest, &at));
+    j->highest = static_cast<float *>(at);
+    return OK;
+}
+
+extern "C" status cuda_rpn_targets(struct stream *s, const struct pyramid *p,
+                                   const struct sample_params *q, const struct ground_truth *gt,
+                                   const uint64_t *key, struct samples *out)
+{
+    struct pyramid_places at_pyramid;
+    struct sample_places at_sample;
+    rpn_job j = {};
+    char *base;
+    if (p->n_images == 0) return OK;
+    cuda_scratch_reset(s);
+    cuda_pack_reset(s);
+    TRY(pyramid_pack(s, p, &at_pyramid));
+    TRY(sample_pack(s, p->n_images, gt, key, &at_sample));
+    TRY(cuda_pack_send(s, &base));
+    TRY(sample_prepare(s, p->n_images, q, base, at_sample, out, &j.sample));
+    j.p = pyramid_viewed(p, base, at_pyramid);
+    j.n_gt = gt->offset[p->n_images];
+    TRY(reserve(s, p, &j));
+    unsigned images = static_cast<unsigned>(p->n_images);
+    if (j.n_gt > 0)
+        LAUNCH(find_highest, static_cast<unsigned>(j.n_gt), SELECT_THREADS, 0, cuda_native(s), j);
+    LAUNCH(match_anchors, dim3(blocks_for(j.most_anchors), images), THREADS, 0, cuda_native(s), j);
+    LAUNCH(sample_anchors, images, SELECT_THREADS, 0, cuda_native(s), j);
+    return LAUNCHED();
+}

@@ -1,0 +1,170 @@
+// Matching and sampling: what the two samplers share. A block per image chooses.
+#ifndef SHOAL_TENSOR_CUDA_SAMPLE_H
+#define SHOAL_TENSOR_CUDA_SAMPLE_H
+
+#include "tensor/cuda/select.h"
+
+constexpr int32_t MATCH_BELOW = -1, MATCH_BETWEEN = -2;
+
+struct ground_truth_view { // device memory
+    const int32_t *offset;
+    const float (*boxes)[4];
+    const int32_t *labels;
+};
+
+struct sample_job {
+    float fg_iou, bg_iou;
+    int32_t most_positives, per_image; // wanted
+    struct box_weights weights;
+    ground_truth_view gt;
+    const uint64_t *key; // [n_images]
+    uint64_t *picks; // (n_images, picks_per_image): candidate's number << 32 | its place in match
+    int32_t picks_per_image;
+    struct samples out;
+};
+
+struct best_match {
+    float iou;
+    int32_t gt;
+    bool shares_highest; // its IoU with some ground-truth box is that one's highest
+};
+
+// The ground-truth box of highest IoU (the first of equals). highest: per ground-truth box, or
+// NULL.
+__device__ inline struct best_match find_best(const float *box, const float (*gt)[4], int32_t n_gt,
+                                              const float *highest)
+{
+    struct best_match m = {0.0f, 0, false};
+    for (int32_t g = 0; g < n_gt; g++) {
+        float iou = boxes_iou(gt[g], box);
+        if (iou > m.iou) {
+            m.iou = iou;
+            m.gt = g;
+        }
+        if (highest != nullptr && iou == highest[g]) m.shares_highest = true;
+    }
+    return m;
+}
+
+__device__ inline int32_t match_of(const sample_job &j, const struct best_match &m)
+{
+    if (m.iou >= j.fg_iou || m.shares_highest) return m.gt;
+    return m.iou >= j.bg_iou ? MATCH_BETWEEN : MATCH_BELOW;
+}
+
+__device__ inline uint64_t sample_mix(uint64_t z) // core/rng.c
+{
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+// Different numbers have different hashes: each step can be undone.
+__device__ inline uint64_t sample_hash(uint64_t key, int32_t number)
+{
+    return sample_mix(key + (static_cast<uint64_t>(number) + 1) * 0x9e3779b97f4a7c15u);
+}
+
+// Adds to picks the candidates of one kind with the smallest hashes, limit at the most; returns how
+// many. number(i): the candidate's number; is_kind(match): whether it counts.
+template <class Number, class Kind>
+__device__ inline int32_t pick_kind(select_room *room, uint64_t key, const int32_t *match,
+                                    int32_t n, int32_t limit, uint64_t *picks, Number number,
+                                    Kind is_kind)
+{
+    auto put = [&](int32_t i, int32_t place) {
+        picks[place] = static_cast<uint64_t>(static_cast<uint32_t>(number(i))) << 32 |
+                       static_cast<uint32_t>(i);
+    };
+    auto count = [&](int32_t i) { return is_kind(match[i]); };
+    int32_t there = compact(room, n, n, count, [](int32_t, int32_t) {});
+    if (limit <= 0 || there == 0) return 0;
+    if (there <= limit) return compact(room, n, n, count, put);
+    int32_t equals = limit;
+    auto hash = [&](int32_t i, uint64_t *out) {
+        *out = sample_hash(key, number(i));
+        return is_kind(match[i]);
+    };
+    uint64_t last = select_key(room, n, 64, &equals, hash);
+    return compact(
+        room, n, limit,
+        [&](int32_t i) { return is_kind(match[i]) && sample_hash(key, number(i)) <= last; }, put);
+}
+
+// The image's picks, ascending by number: tensor/cpu/sampler.h's rules. Returns how many.
+template <class Number>
+__device__ inline int32_t pick(select_room *room, const sample_job &j, int32_t image,
+                               const int32_t *match, int32_t n, Number number)
+{
+    uint64_t *picks = j.picks + static_cast<int64_t>(image) * j.picks_per_image;
+    int32_t positives = pick_kind(room, j.key[image], match, n, j.most_positives, picks, number,
+                                  [](int32_t m) { return m >= 0; });
+    int32_t negatives =
+        pick_kind(room, j.key[image], match, n, j.per_image - positives, picks + positives, number,
+                  [](int32_t m) { return m == MATCH_BELOW; });
+    __syncthreads();
+    sort_ascending(picks, positives + negatives);
+    if (threadIdx.x == 0) j.out.count[image] = positives + negatives;
+    return positives + negatives;
+}
+
+// A row that nobody may read.
+__device__ inline void clear_row(const struct samples &out, int64_t row)
+{
+    out.image[row] = -1;
+    out.index[row] = 0;
+    out.label[row] = 0;
+    out.column[row] = -1;
+    out.weight[row] = 0.0f;
+    for (int k = 0; k < 4; k++) out.boxes[4 * row + k] = out.delta[4 * row + k] = 0.0f;
+}
+
+inline int32_t sample_power_of_two(int32_t n)
+{
+    int32_t size = 1;
+    while (size < n) size *= 2;
+    return size;
+}
+
+struct sample_places {
+    size_t offset, boxes, labels, key;
+};
+
+inline status sample_pack(struct stream *s, int32_t n_images, const struct ground_truth *gt,
+                          const uint64_t *key, struct sample_places *at)
+{
+    size_t images = static_cast<size_t>(n_images), n = static_cast<size_t>(gt->offset[n_images]);
+    TRY(cuda_pack_add(s, gt->offset, (images + 1) * sizeof *gt->offset, &at->offset));
+    TRY(cuda_pack_add(s, gt->boxes, n * sizeof *gt->boxes, &at->boxes));
+    TRY(cuda_pack_add(s, gt->labels, n * sizeof *gt->labels, &at->labels));
+    return cuda_pack_add(s, key, images * sizeof *key, &at->key);
+}
+
+// The job without its match; takes scratch memory for the picks.
+inline status sample_prepare(struct stream *s, int32_t n_images, const struct sample_params *q,
+                             const char *base, const struct sample_places &at,
+                             const struct samples *out, sample_job *j)
+{
+    void *picks;
+    *j = {};
+    j->fg_iou = q->fg_iou;
+    j->bg_iou = q->bg_iou;
+    j->most_positives =
+        static_cast<int32_t>(static_cast<double>(q->per_image) * q->positive_fraction);
+    j->per_image = q->per_image;
+    for (int k = 0; k < 4; k++) j->weights.w[k] = q->box_weights[k];
+    j->gt = {reinterpret_cast<const int32_t *>(base + at.offset),
+             reinterpret_cast<const float(*)[4]>(base + at.boxes),
+             reinterpret_cast<const int32_t *>(base + at.labels)};
+    j->key = reinterpret_cast<const uint64_t *>(base + at.key);
+    j->picks_per_image = sample_power_of_two(q->per_image);
+    TRY(cuda_scratch(s,
+                     static_cast<size_t>(n_images) * static_cast<size_t>(j->picks_per_image) *
+                         sizeof *j->picks,
+                     &picks));
+    j->picks = static_cast<uint64_t *>(picks);
+    j->out = *out;
+    return OK;
+}
+
+#endif
