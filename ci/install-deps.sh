@@ -1,11 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that Shoal builds with; says first what is missing. Root or sudo.
-<<<<<<< HEAD
-# --checks: also the tools of ci/check.sh; --tsan: also the compiler of the tsan preset;
+# --checks: also the tools of ci/check.sh; --clang: also the compiler of the tsan and fuzz presets;
 # --cluster: also what tests/cluster and launch/scaling.sh need (SLURM, sshd, gnuplot).
-=======
-# --checks: also the tools of ci/check.sh; --clang: also the compiler of the tsan and fuzz presets.
->>>>>>> 0f702e9 (tests: fuzz targets for whatever is read)
 set -euo pipefail
 
 packages=(
@@ -23,14 +19,9 @@ packages=(
 for option in "$@"; do
   case $option in
     --checks) packages+=(clang-format-14 clang-tidy-14 shellcheck) ;;
-<<<<<<< HEAD
-    --tsan) packages+=(clang libomp-dev) ;;
-    --cluster) packages+=(slurmctld slurmd slurm-client munge openssh-server openssh-client iproute2 procps gnuplot-nox) ;;
-    *) echo "usage: ci/install-deps.sh [--checks] [--tsan] [--cluster]" >&2; exit 2 ;;
-=======
     --clang) packages+=(clang libomp-dev) ;;
-    *) echo "usage: ci/install-deps.sh [--checks] [--clang]" >&2; exit 2 ;;
->>>>>>> 0f702e9 (tests: fuzz targets for whatever is read)
+    --cluster) packages+=(slurmctld slurmd slurm-client munge openssh-server openssh-client iproute2 procps gnuplot-nox) ;;
+    *) echo "usage: ci/install-deps.sh [--checks] [--clang] [--cluster]" >&2; exit 2 ;;
   esac
 done
 

@@ -5,14 +5,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 preset=${1:-release}
 case $preset in
-<<<<<<< HEAD
-  release | debug) ./ci/install-deps.sh --cluster ;;
+  release) ./ci/install-deps.sh --clang --cluster ;; # clang: for the fuzz targets
+  debug) ./ci/install-deps.sh --cluster ;;
   asan) ./ci/install-deps.sh ;;
-  tsan) ./ci/install-deps.sh --tsan ;;
-=======
-  debug | asan) ./ci/install-deps.sh ;;
-  release | tsan) ./ci/install-deps.sh --clang ;; # release: for the fuzz targets
->>>>>>> 0f702e9 (tests: fuzz targets for whatever is read)
+  tsan) ./ci/install-deps.sh --clang ;;
   *) echo "usage: ci/test.sh [release|debug|asan|tsan]" >&2; exit 2 ;;
 esac
 ./ci/check.sh
