@@ -29,7 +29,11 @@ mapfile -t sources < <(find src tests -name '*.[ch]' -o -name '*.cc' -o -name '*
 mapfile -t products < <(find src -name '*.c' | sort)
 mapfile -t scripts < <(find ci .ci launch tests -type f \( -name '*.sh' -o -path '*/hooks/*' -o -path .ci/run \) 2>/dev/null | sort)
 
-# shellcheck disable=SC2317 # both are called by step
+# shellcheck disable=SC2317 # these are called by step
+conflicts() {
+  ! git grep -nIE '^(<{7}|>{7}) '
+}
+# shellcheck disable=SC2317
 white_space() {
   ! grep -nIE '[[:space:]]+$' "${sources[@]}" "${scripts[@]}" configs/*.yaml configs/*/*.yaml
 }
@@ -40,6 +44,7 @@ tidy() {
 }
 
 if have clang-format-14; then step format clang-format-14 --dry-run --Werror "${sources[@]}"; fi
+step conflicts conflicts
 step "white space" white_space
 step style ci/style.sh
 if have shellcheck; then step shellcheck shellcheck -x "${scripts[@]}"; fi
