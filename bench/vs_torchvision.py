@@ -80,7 +80,7 @@ def compare(python, args, weights, precision, say):
         f"{precision}_ratio": round(found[best]["step_s"] / shoal["step_s"], 3),
         f"{precision}_cpu_ratio": round(best_cpu / shoal["cpu_s"], 3),
         f"{precision}_memory_ratio": round(
-            shoal["peak_rss_mib"] / min(found[f]["peak_rss_mib"] for f in formats), 3),
+            shoal["peak_rss_mib"] / found[best]["peak_rss_mib"], 3),
         precision: {"torchvision_format": best, "torchvision": found[best], "shoal": shoal},
     }
 

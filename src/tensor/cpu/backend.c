@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "core/mem.h"
-#include "tensor/cpu/cpu_internal.h"
+#include "tensor/cpu/chunks_internal.h"
 
 const struct backend_ops backend_cpu = {
     .name = "cpu",
@@ -80,8 +80,10 @@ status cpu_download(struct stream *s, void *to, const void *from, size_t bytes)
 
 status cpu_copy(struct stream *s, void *to, const void *from, size_t bytes)
 {
-    (void)s;
-    if (bytes > 0) memcpy(to, from, bytes);
+    const int64_t n = (int64_t)bytes, share = CHUNKS_SIZE * (int64_t)sizeof(float);
+#pragma omp parallel for num_threads(n <= share ? 1 : cpu_threads(s)) schedule(static)
+    for (int64_t i = 0; i < n; i += share)
+        memcpy((char *)to + i, (const char *)from + i, (size_t)(n - i < share ? n - i : share));
     return OK;
 }
 

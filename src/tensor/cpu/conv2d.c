@@ -71,14 +71,6 @@ static struct onednn_key key_of(enum onednn_kind kind, int32_t variant, const st
     return key;
 }
 
-static void copy_all(struct stream *s, enum dtype dtype, int64_t n, const void *x, void *y)
-{
-#pragma omp parallel for num_threads(chunks_threads(s, n)) schedule(static)
-    for (int64_t i = 0; i < n; i += CHUNKS_SIZE)
-        memcpy(chunks_at_mut(dtype, y, i), chunks_at(dtype, x, i),
-               (size_t)chunks_length(n, i) * dtype_bytes(dtype));
-}
-
 status cpu_conv2d(struct stream *s, const struct conv2d_desc *d, const void *x, struct weights w,
                   const float *bias, const void *residual, void *y)
 {
@@ -90,7 +82,8 @@ status cpu_conv2d(struct stream *s, const struct conv2d_desc *d, const void *x, 
     struct onednn_plan *p;
     TRY(onednn_plan(s, &key, build_forward, &p));
     // Added from y itself: adding a tensor of its own would cost oneDNN 2.6 its quick kernel.
-    if (d->residual != 0) copy_all(s, (enum dtype)d->dtype, y_elements(d), residual, y);
+    if (d->residual != 0)
+        TRY(cpu_copy(s, y, residual, (size_t)y_elements(d) * dtype_bytes((enum dtype)d->dtype)));
     TRY(onednn_set(p, DNNL_ARG_SRC, x));
     TRY(onednn_set_weights(s, p, w, NULL));
     if (d->bias != 0) TRY(onednn_set(p, DNNL_ARG_BIAS, bias));

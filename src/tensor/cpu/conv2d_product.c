@@ -75,11 +75,16 @@ status conv2d_product(struct stream *s, const struct conv2d_desc *d, const void 
                                          .c_dtype = d->dtype,
                                          .b_by_columns = true,
                                          .bias = d->bias,
-                                         .residual = d->residual,
+                                         // As a product's third input it would cost oneDNN 2.6
+                                         // its quick kernel.
+                                         .accumulate = d->residual,
                                          .relu = d->relu};
     const void *patches;
     TRY(patches_of(s, d, x, &patches));
-    return onednn_matmul(s, &m, patches, w, bias, residual, y);
+    if (d->residual != 0)
+        TRY(cpu_copy(s, y, residual,
+                     (size_t)m.m * (size_t)m.n * dtype_bytes((enum dtype)d->dtype)));
+    return onednn_matmul(s, &m, patches, w, bias, y);
 }
 
 // Input cell number cell gets what its copies in the patches got, in the order of the window.
@@ -118,11 +123,11 @@ status conv2d_product_dx(struct stream *s, const struct conv2d_desc *d, const vo
                                          .ab_dtype = d->dtype,
                                          .c_dtype = flat ? d->dtype : (int32_t)DTYPE_F32,
                                          .accumulate = flat && accumulate};
-    if (flat) return onednn_matmul(s, &m, dy, w, NULL, NULL, dx);
+    if (flat) return onednn_matmul(s, &m, dy, w, NULL, dx);
     float *dpatches;
     const size_t n = (size_t)m.m * (size_t)m.n;
     TRY(onednn_scratch(s, ONEDNN_SCRATCH_PATCHES, n * sizeof *dpatches, &dpatches));
-    TRY(onednn_matmul(s, &m, dy, w, NULL, NULL, dpatches));
+    TRY(onednn_matmul(s, &m, dy, w, NULL, dpatches));
 #pragma omp parallel for num_threads(chunks_threads(s, cells * d->c)) schedule(static)
     for (int64_t cell = 0; cell < cells; cell++) gather_cell(d, cell, dpatches, accumulate, dx);
     return OK;
@@ -140,11 +145,11 @@ status conv2d_product_dw(struct stream *s, const struct conv2d_desc *d, const vo
                                          .accumulate = scale == NULL};
     const void *patches;
     TRY(patches_of(s, d, x, &patches));
-    if (scale == NULL) return onednn_matmul(s, &m, dy, patches, NULL, NULL, dw);
+    if (scale == NULL) return onednn_matmul(s, &m, dy, patches, NULL, dw);
     float *plain;
     const size_t bytes = (size_t)m.m * (size_t)m.n * sizeof *plain;
     TRY(onednn_scratch(s, ONEDNN_SCRATCH_PLAIN, bytes, &plain));
-    TRY(onednn_matmul(s, &m, dy, patches, NULL, NULL, plain));
+    TRY(onednn_matmul(s, &m, dy, patches, NULL, plain));
     onednn_add_scaled(s, d->k, n_deep(d), plain, scale, dw);
     return OK;
 }

@@ -28,7 +28,7 @@ status cpu_linear(struct stream *s, const struct linear_desc *d, const void *x, 
                                          .b_by_columns = true,
                                          .bias = d->bias,
                                          .relu = d->relu};
-    return onednn_matmul(s, &m, x, w.data, bias, NULL, y);
+    return onednn_matmul(s, &m, x, w.data, bias, y);
 }
 
 status cpu_linear_dx(struct stream *s, const struct linear_desc *d, const void *dy,
@@ -43,7 +43,7 @@ status cpu_linear_dx(struct stream *s, const struct linear_desc *d, const void *
                                          .accumulate = accumulate};
     const void *flow;
     TRY(flow_of(s, d, dy, &flow));
-    return onednn_matmul(s, &m, flow, w.data, NULL, NULL, dx);
+    return onednn_matmul(s, &m, flow, w.data, NULL, dx);
 }
 
 status cpu_linear_dw(struct stream *s, const struct linear_desc *d, const void *x, const void *dy,
@@ -60,5 +60,5 @@ status cpu_linear_dw(struct stream *s, const struct linear_desc *d, const void *
     const void *flow;
     if (dbias != NULL) TRY(onednn_column_sums(s, d->rows, d->out, d->y_dtype, dy, dbias));
     TRY(flow_of(s, d, dy, &flow));
-    return onednn_matmul(s, &m, flow, x, NULL, NULL, dw);
+    return onednn_matmul(s, &m, flow, x, NULL, dw);
 }

@@ -36,8 +36,8 @@ struct onednn_matmul_desc {
     int32_t m, k, n;
     int32_t ab_dtype, c_dtype;
     int32_t a_by_columns, b_by_columns;
-    int32_t bias, residual, relu; // C = relu(A B + bias (n) + residual (m, n))
-    int32_t accumulate;           // C += A B
+    int32_t bias, relu; // C = relu(A B + bias (n))
+    int32_t accumulate; // C = relu(C + A B + bias)
 };
 
 struct onednn_key {
@@ -147,7 +147,7 @@ MUST_USE status onednn_set_weights(struct stream *s, struct onednn_plan *p, stru
 void onednn_drop_weights(struct stream *s);
 
 MUST_USE status onednn_matmul(struct stream *s, const struct onednn_matmul_desc *d, const void *a,
-                              const void *b, const float *bias, const void *residual, void *c);
+                              const void *b, const float *bias, void *c);
 
 // dbias[c] += sum over rows of dy (rows, c), in an order that does not depend on threads.
 MUST_USE status onednn_column_sums(struct stream *s, int64_t rows, int32_t c, int32_t dtype,

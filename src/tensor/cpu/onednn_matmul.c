@@ -19,11 +19,9 @@ static status build(struct stream *s, const struct onednn_key *key, struct onedn
         .post = {.sum = d->accumulate != 0, .relu = d->relu != 0},
     };
     if (d->bias != 0) m.bias = matrix(1, d->n, DTYPE_F32, false);
-    if (d->residual != 0) m.post.add = &m.dst;
     int args[5] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST};
     int n_args = 3;
     if (d->bias != 0) args[n_args++] = DNNL_ARG_BIAS;
-    if (d->residual != 0) args[n_args++] = DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1;
     dnnl_primitive_desc_t pd = NULL;
     TRY_DNNL(onednn_version_matmul(s->engine, &m, &pd));
     return onednn_plan_make(s, p, pd, args, n_args);
@@ -35,8 +33,7 @@ static status build(struct stream *s, const struct onednn_key *key, struct onedn
 static bool is_large_and_plain(const struct onednn_matmul_desc *d)
 {
     return d->ab_dtype == DTYPE_F32 && d->c_dtype == DTYPE_F32 && d->b_by_columns == 0 &&
-           d->bias == 0 && d->residual == 0 && d->relu == 0 &&
-           (int64_t)d->m * d->k * d->n >= 1 << 25;
+           d->bias == 0 && d->relu == 0 && (int64_t)d->m * d->k * d->n >= 1 << 25;
 }
 
 static status plain_matmul(struct stream *s, const struct onednn_matmul_desc *d, const float *a,
@@ -50,7 +47,7 @@ static status plain_matmul(struct stream *s, const struct onednn_matmul_desc *d,
 }
 
 status onednn_matmul(struct stream *s, const struct onednn_matmul_desc *d, const void *a,
-                     const void *b, const float *bias, const void *residual, void *c)
+                     const void *b, const float *bias, void *c)
 {
     struct onednn_key key;
     struct onednn_plan *p;
@@ -63,7 +60,5 @@ status onednn_matmul(struct stream *s, const struct onednn_matmul_desc *d, const
     TRY(onednn_set(p, DNNL_ARG_WEIGHTS, b));
     TRY(onednn_set(p, DNNL_ARG_DST, c));
     if (d->bias != 0) TRY(onednn_set(p, DNNL_ARG_BIAS, bias));
-    if (d->residual != 0)
-        TRY(onednn_set(p, DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, residual));
     return onednn_run(s, p);
 }
