@@ -222,6 +222,7 @@ static status report(const struct profile_tracks *t, const char *folder)
     for (char *line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest))
         log_info("%s", line);
     if (folder == NULL) goto out;
+    TRY_GOTO(st, file_make_folders(folder), out);
     TRY_GOTO(st, mem_printf(&path, "%s/trace.json", folder), out);
     TRY_GOTO(st, profile_report_write_trace(t, path), out);
     log_info("%s: opens in ui.perfetto.dev", path);
