@@ -125,6 +125,14 @@ static status prune(const struct checkpoint_writer *w)
     return st;
 }
 
+// What is left once the checkpoint stands; without it the run loses nothing.
+static void tidy(const struct checkpoint_writer *w, const char *folder)
+{
+    status st = point(folder, "latest", w->job.state.step);
+    if (st == OK) st = prune(w);
+    if (st != OK) log_warn("%s; the checkpoint itself is whole", error_text());
+}
+
 static status write_job(const struct checkpoint_writer *w)
 {
     char *folder = NULL, *final = NULL, *temporary = NULL;
@@ -137,8 +145,7 @@ static status write_job(const struct checkpoint_writer *w)
     TRY_GOTO(st, write_files(w, temporary), out);
     TRY_GOTO(st, move_in(temporary, final), out);
     TRY_GOTO(st, file_sync_folder(folder), out);
-    TRY_GOTO(st, point(folder, "latest", w->job.state.step), out);
-    TRY_GOTO(st, prune(w), out);
+    tidy(w, folder);
 out:
     if (st != OK && temporary != NULL) {
         struct error kept;

@@ -1,8 +1,11 @@
-// The training log.
+// The training log. Lines that a full disk refuses are kept and written before the next one, where
+// the last whole line ended: the file never holds a torn line that another joins.
 #include "train/metrics.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,8 +20,11 @@ struct eval_mark {
 };
 
 struct metrics {
-    FILE *file;
+    int fd; // -1 while there is none
     char *path;
+    uint64_t written; // bytes of the file: whole lines
+    char *pending;    // lines that are not in the file yet
+    size_t n_pending, pending_capacity;
     struct eval_mark *evals;
     size_t n_evals, capacity;
 };
@@ -81,14 +87,23 @@ out:
     return st;
 }
 
+static status open_file(struct metrics *m, bool empty)
+{
+    do m->fd = open(m->path, O_WRONLY | O_CREAT | O_CLOEXEC | (empty ? O_TRUNC : 0), 0666);
+    while (m->fd < 0 && errno == EINTR);
+    REQUIRE(m->fd >= 0, E_IO, "cannot write %s: %s", m->path, strerror(errno));
+    return file_size(m->path, &m->written);
+}
+
 status metrics_open(const char *path, int64_t last_step, struct metrics **out)
 {
     struct metrics *m = NULL;
     status st = OK;
     TRY(mem_zalloc(&m, 1));
+    m->fd = -1;
     TRY_GOTO(st, mem_strdup(path, &m->path), fail);
     if (last_step > 0 && file_exists(path)) TRY_GOTO(st, cut(m, last_step), fail);
-    TRY_GOTO(st, file_open(path, last_step > 0 ? "a" : "w", &m->file), fail);
+    TRY_GOTO(st, open_file(m, last_step == 0), fail);
     *out = m;
     return OK;
 fail:
@@ -99,7 +114,8 @@ fail:
 void metrics_close(struct metrics *m)
 {
     if (m == NULL) return;
-    if (m->file != NULL) (void)fclose(m->file); // every line was flushed and checked
+    if (m->fd >= 0) (void)close(m->fd); // every line was written and checked
+    mem_free(m->pending);
     mem_free(m->evals);
     mem_free(m->path);
     mem_free(m);
@@ -107,17 +123,64 @@ void metrics_close(struct metrics *m)
 
 static status flush(struct metrics *m)
 {
-    bool bad = fflush(m->file) != 0 || ferror(m->file);
-    clearerr(m->file);
-    REQUIRE(!bad, E_IO, "%s: cannot write: %s", m->path, strerror(errno));
+    for (size_t done = 0; done < m->n_pending;) {
+        ssize_t got =
+            pwrite(m->fd, m->pending + done, m->n_pending - done, (off_t)(m->written + done));
+        if (got > 0) done += (size_t)got;
+        if (got > 0 || (got < 0 && errno == EINTR)) continue;
+        int reason = got < 0 ? errno : ENOSPC;
+        (void)!ftruncate(m->fd,
+                         (off_t)m->written); // where even this fails, the next line goes over it
+        FAIL(E_IO, "%s: cannot write: %s", m->path, strerror(reason));
+    }
+    m->written += m->n_pending;
+    m->n_pending = 0;
     return OK;
+}
+
+// A line in memory, for json_write.
+struct line {
+    FILE *file;
+    char *text;
+    size_t n;
+};
+
+static status line_begin(struct line *l, struct json_write *w)
+{
+    *l = (struct line){0};
+    l->file = open_memstream(&l->text, &l->n);
+    REQUIRE(l->file != NULL, E_NOMEM, "out of memory writing the training log");
+    json_write_init(w, l->file, 0);
+    json_write_object(w, NULL);
+    return OK;
+}
+
+static status add(struct metrics *m, const struct line *l)
+{
+    TRY(mem_grow(&m->pending, &m->pending_capacity, m->n_pending + l->n));
+    memcpy(m->pending + m->n_pending, l->text, l->n);
+    m->n_pending += l->n;
+    return flush(m);
+}
+
+static status line_end(struct line *l, struct json_write *w, struct metrics *m)
+{
+    json_write_end(w);
+    bool whole = fclose(l->file) == 0;
+    status st = E_NOMEM;
+    if (whole)
+        st = add(m, l);
+    else
+        error_set(__FILE__, __LINE__, "out of memory writing the training log");
+    free(l->text);
+    return st;
 }
 
 status metrics_add_step(struct metrics *m, const struct metrics_step *s)
 {
     struct json_write w;
-    json_write_init(&w, m->file, 0);
-    json_write_object(&w, NULL);
+    struct line l;
+    TRY(line_begin(&l, &w));
     json_write_integer(&w, "step", s->step);
     json_write_integer(&w, "epoch", s->epoch);
     json_write_digits(&w, "lr", s->lr, LOSS_DIGITS);
@@ -128,15 +191,15 @@ status metrics_add_step(struct metrics *m, const struct metrics_step *s)
     json_write_digits(&w, "comm_exposed_s", s->comm_exposed_s, 6);
     json_write_digits(&w, "step_s", s->step_s, 6);
     json_write_digits(&w, "rss_mib", s->rss_mib, 6);
-    json_write_end(&w);
-    return flush(m);
+    return line_end(&l, &w, m);
 }
 
 status metrics_add_eval(struct metrics *m, int64_t step, int64_t epoch, const struct coco_eval *e)
 {
     struct json_write w;
-    json_write_init(&w, m->file, 0);
-    json_write_object(&w, NULL);
+    struct line l;
+    TRY(note_eval(m, step, e->stats[0], e->stats[1])); // even if its line has to wait
+    TRY(line_begin(&l, &w));
     json_write_integer(&w, "step", step);
     json_write_integer(&w, "epoch", epoch);
     json_write_object(&w, "eval");
@@ -147,15 +210,16 @@ status metrics_add_eval(struct metrics *m, int64_t step, int64_t epoch, const st
     for (int i = 0; i < e->n_categories; i++)
         json_write_number(&w, e->categories[i].name, e->categories[i].ap);
     json_write_end(&w);
-    json_write_end(&w);
-    TRY(flush(m));
-    return note_eval(m, step, e->stats[0], e->stats[1]);
+    return line_end(&l, &w, m);
 }
 
 status metrics_sync(struct metrics *m)
 {
     TRY(flush(m));
-    REQUIRE(fsync(fileno(m->file)) == 0, E_IO, "cannot sync %s: %s", m->path, strerror(errno));
+    int result;
+    do result = fsync(m->fd);
+    while (result != 0 && errno == EINTR);
+    REQUIRE(result == 0, E_IO, "cannot sync %s: %s", m->path, strerror(errno));
     return OK;
 }
 

@@ -146,7 +146,8 @@ static status write_checkpoint(struct trainer *t)
 {
     if (t->writer == NULL) return OK;
     pulse_enter("saving a checkpoint");
-    TRY(metrics_sync(t->metrics)); // a resume from here finds every step before it
+    // A resume from here finds every step before it; where not, the weights still count for more.
+    if (metrics_sync(t->metrics) != OK) log_warn("%s; training goes on", error_text());
     struct checkpoint_state s = {.step = t->step,
                                  .epoch = schedule_epoch(&t->schedule, t->step),
                                  .seed = t->config->train.seed,
@@ -283,14 +284,31 @@ static status check_expected(const struct trainer *t, const char *key,
     return OK;
 }
 
-// The final checkpoint must be whole; then the run is marked as complete.
+// The run is marked as complete. Without the mark it is complete all the same: a resume sets it.
+static status mark_done(const struct trainer *t)
+{
+    char *folder = NULL;
+    status st = checkpoint_write_done(t->config->train.out_dir, t->step);
+    if (st == OK) return OK;
+    struct error kept;
+    error_save(st, &kept);
+    TRY(checkpoint_folder_of(t->config->train.out_dir, t->step, &folder));
+    bool there = file_exists(folder);
+    mem_free(folder);
+    st = error_restore(&kept);
+    if (there)
+        log_warn("%s; the last checkpoint is whole, --resume auto sets the mark", error_text());
+    return there ? OK : st;
+}
+
+// The final checkpoint must be whole.
 static status finish(struct trainer *t)
 {
     const struct config *c = t->config;
     if (t->writer == NULL) return OK;
     pulse_enter("saving the last checkpoint");
     TRY(checkpoint_writer_wait(t->writer));
-    TRY(checkpoint_write_done(c->train.out_dir, t->step));
+    TRY(mark_done(t));
     log_info("done: %" PRId64 " steps; %s/checkpoints/latest holds the weights", t->step,
              c->train.out_dir);
     double ap = -1, ap50 = -1;

@@ -1,8 +1,10 @@
 // metrics.jsonl: cut where a resume begins, whatever state a kill left it in.
 #include "train/metrics.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "core/file.h"
 #include "core/mem.h"
@@ -121,6 +123,38 @@ TEST(a_log_cut_anywhere_by_a_kill_can_be_resumed)
         metrics_close(m);
     }
     mem_free(text);
+}
+
+TEST(lines_that_found_no_room_come_before_the_next_and_none_is_torn)
+{
+    struct rlimit before, full;
+    struct metrics *m = NULL;
+    write_four();
+    EXPECT_OK(metrics_open(path(), 4, &m));
+    uint64_t bytes = 0;
+    EXPECT_OK(file_size(path(), &bytes));
+    (void)signal(SIGXFSZ, SIG_IGN);
+    EXPECT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+    full = before;
+    full.rlim_cur = bytes + 20; // part of a line fits
+    EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &full), 0);
+    const struct metrics_step s = {.step = 5};
+    struct coco_eval e = {.stats = {0.5, 0.75}};
+    EXPECT_STATUS(metrics_add_step(m, &s), E_IO);
+    EXPECT_HAS(error_text(), "metrics.jsonl: cannot write");
+    EXPECT_EQ(count_lines(), 6);
+    EXPECT_STATUS(metrics_add_eval(m, 5, 0, &e), E_IO);
+    EXPECT_EQ(count_lines(), 6);
+    EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+    double ap = 0;
+    EXPECT(metrics_eval(m, 5, &ap, NULL) && ap == 0.5);
+    add_step(m, 6);
+    EXPECT_EQ(count_lines(), 9);
+    metrics_close(m);
+    EXPECT_OK(metrics_open(path(), 6, &m)); // every line can be read
+    EXPECT_EQ(count_lines(), 9);
+    EXPECT(metrics_eval(m, 5, &ap, NULL));
+    metrics_close(m);
 }
 
 TEST(a_log_that_is_none_is_refused_by_name)
