@@ -43,6 +43,12 @@ static status skip_annotation(void *context, const char *what)
     return OK;
 }
 
+static status refuse_annotation(void *context, const char *what)
+{
+    (void)context;
+    FAIL(E_FORMAT, "%s; --skip-bad leaves such annotations out", what);
+}
+
 static void tell_what_was_filled(const struct coco *c)
 {
     if (c->n_ids_filled > 0)
@@ -57,7 +63,8 @@ static void tell_what_was_filled(const struct coco *c)
 
 static status read_annotations(struct pack *k)
 {
-    struct coco_params p = {.problem = k->p->skip_bad ? skip_annotation : NULL, .context = k};
+    struct coco_params p = {.problem = k->p->skip_bad ? skip_annotation : refuse_annotation,
+                            .context = k};
     TRY(coco_read(k->p->annotations, &p, &k->coco));
     tell_what_was_filled(k->coco);
     TRY(pack_labels_assign(k->p, k->coco, &k->categories, &k->n_categories));

@@ -80,11 +80,21 @@ static status fill(const struct pack_source *s, size_t index, struct record_imag
     return mem_strdup(image->id.text, &out->id_text);
 }
 
+// Only without --skip-bad does a bad image get here unseen.
+static void name_cure(bool is_checked, status st)
+{
+    if (is_checked || (st != E_FORMAT && st != E_IO)) return;
+    struct error e;
+    error_save(st, &e);
+    error_set(__FILE__, __LINE__, "%s; --skip-bad leaves such images out", e.text);
+}
+
 status pack_image_encode(const struct pack_source *s, size_t image, bool is_checked,
                          unsigned char **frame, size_t *n, struct manifest_counts *counts)
 {
     struct record_image loaded;
     status st = load(s, image, is_checked, &loaded);
+    name_cure(is_checked, st);
     if (st == OK) st = fill(s, image, &loaded);
     if (st == OK) st = example_encode(&loaded, s->categories, s->n_categories, frame, n);
     if (st == OK) manifest_count(counts, &loaded);

@@ -36,7 +36,8 @@ struct synth_params {
 };
 // Writes FOLDER/train/000001.jpg ... and FOLDER/annotations/instances_train.json (COCO), and the
 // same for val. The JSON comes last and whole, so that it stands only where its pictures do.
-// *n_shapes: how many were drawn. Errors: E_IO with the path.
+// *n_shapes: how many were drawn. Errors: E_IO with the path; then nothing that was
+// written stays.
 MUST_USE status synth_write(const struct synth_params *p, int64_t *n_shapes);
 
 #endif

@@ -1,5 +1,6 @@
 // The data set's files: JPEGs and COCO's JSON.
 #include <stdio.h>
+#include <unistd.h>
 
 #include "core/file.h"
 #include "core/mem.h"
@@ -113,13 +114,19 @@ static void write_categories(struct json_write *json)
     json_write_end(json);
 }
 
+static status json_path(const struct synth_params *p, enum synth_set which, char path[PATH_BYTES])
+{
+    char name[NAME_BYTES];
+    (void)snprintf(name, sizeof name, "instances_%s.json", set_names[which]);
+    return join(path, p->folder, "annotations", name);
+}
+
 static status write_annotations(const struct synth_params *p, const struct set *set)
 {
-    char path[PATH_BYTES], name[NAME_BYTES];
+    char path[PATH_BYTES];
     struct file_atomic f;
     struct json_write json;
-    (void)snprintf(name, sizeof name, "instances_%s.json", set_names[set->which]);
-    TRY(join(path, p->folder, "annotations", name));
+    TRY(json_path(p, set->which, path));
     TRY(file_atomic_open(path, &f));
     json_write_init(&json, f.file, 2);
     json_write_object(&json, NULL);
@@ -136,15 +143,21 @@ static status write_annotations(const struct synth_params *p, const struct set *
     return file_atomic_commit(&f);
 }
 
+// *n_begun: pictures that may stand there, the last one in part.
 static status write_set(const struct synth_params *p, enum synth_set which, int64_t n,
-                        int64_t *n_shapes)
+                        int64_t *n_shapes, int64_t *n_begun)
 {
     struct set set = {.which = which, .n_images = n};
     char path[PATH_BYTES];
     status st = OK;
+    TRY(json_path(p, which, path));
+    (void)unlink(path); // an older one would vouch for other pictures
     TRY(join(path, p->folder, set_names[which], ""));
     TRY(file_make_folders(path));
-    for (int64_t i = 1; i <= n; i++) TRY_GOTO(st, write_picture(p, &set, i), out);
+    for (int64_t i = 1; i <= n; i++) {
+        *n_begun = i;
+        TRY_GOTO(st, write_picture(p, &set, i), out);
+    }
     TRY_GOTO(st, write_annotations(p, &set), out);
     *n_shapes += (int64_t)set.n;
 out:
@@ -152,13 +165,33 @@ out:
     return st;
 }
 
+// Takes away what write_set has written, as far as it came, and a folder that ends up empty.
+static void remove_set(const struct synth_params *p, enum synth_set which, int64_t n_begun)
+{
+    char path[PATH_BYTES], name[NAME_BYTES];
+    for (int64_t i = 1; i <= n_begun; i++) {
+        name_of(i, name);
+        if (join(path, p->folder, set_names[which], name) == OK) (void)unlink(path);
+    }
+    if (n_begun > 0 && json_path(p, which, path) == OK) (void)unlink(path);
+    if (join(path, p->folder, set_names[which], "") == OK) (void)rmdir(path);
+}
+
 status synth_write(const struct synth_params *p, int64_t *n_shapes)
 {
     char path[PATH_BYTES];
+    int64_t train = 0, val = 0; // pictures begun
+    struct error kept;
     *n_shapes = 0;
     TRY(join(path, p->folder, "annotations", ""));
     TRY(file_make_folders(path));
-    TRY(write_set(p, SYNTH_SET_TRAIN, p->n_train, n_shapes));
-    if (p->n_val > 0) TRY(write_set(p, SYNTH_SET_VAL, p->n_val, n_shapes));
-    return OK;
+    status st = write_set(p, SYNTH_SET_TRAIN, p->n_train, n_shapes, &train);
+    if (st == OK && p->n_val > 0) st = write_set(p, SYNTH_SET_VAL, p->n_val, n_shapes, &val);
+    if (st == OK) return OK;
+    error_save(st, &kept);
+    remove_set(p, SYNTH_SET_TRAIN, train);
+    remove_set(p, SYNTH_SET_VAL, val);
+    (void)rmdir(path);
+    (void)rmdir(p->folder);
+    return error_restore(&kept);
 }

@@ -203,7 +203,16 @@ status verify_dataset(const char *path, int jobs, verify_problem problem, void *
     *report = (struct verify_report){0};
     v.jobs = jobs > 0 ? jobs : parallel_processors();
     TRY(mem_printf(&manifest_path, "%s.json", path));
-    status st = manifest_read(manifest_path, &v.manifest);
+    status st = OK;
+    if (file_exists(manifest_path)) {
+        st = manifest_read(manifest_path, &v.manifest);
+    } else {
+        error_set(__FILE__, __LINE__,
+                  "no %s: name the data set as DIR/NAME, or make the file with shoal index where "
+                  "records are there",
+                  manifest_path);
+        st = E_IO;
+    }
     mem_free(manifest_path);
     if (st != OK) return st;
     st = verify_all(&v);

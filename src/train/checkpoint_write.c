@@ -32,6 +32,7 @@ struct checkpoint_writer {
     pthread_t thread;
     // The thread's while writing, the owner's else:
     struct job job;
+    int64_t stale; // step that latest does not point to though it should, -1: none
     struct error result;
 };
 
@@ -126,14 +127,15 @@ static status prune(const struct checkpoint_writer *w)
 }
 
 // What is left once the checkpoint stands; without it the run loses nothing.
-static void tidy(const struct checkpoint_writer *w, const char *folder)
+static void tidy(struct checkpoint_writer *w, const char *folder)
 {
     status st = point(folder, "latest", w->job.state.step);
+    w->stale = st == OK ? -1 : w->job.state.step;
     if (st == OK) st = prune(w);
     if (st != OK) log_warn("%s; the checkpoint itself is whole", error_text());
 }
 
-static status write_job(const struct checkpoint_writer *w)
+static status write_job(struct checkpoint_writer *w)
 {
     char *folder = NULL, *final = NULL, *temporary = NULL;
     status st = OK;
@@ -214,6 +216,7 @@ status checkpoint_writer_create(const char *out_dir, int keep, struct checkpoint
     TRY(mem_zalloc(&w, 1));
     w->keep = keep;
     w->best = -1;
+    w->stale = -1;
     TRY_GOTO(st, mem_strdup(out_dir, &w->out_dir), fail);
     TRY_GOTO(st, prepare_folder(w), fail);
     *out = w;
@@ -239,9 +242,20 @@ void checkpoint_writer_destroy(struct checkpoint_writer *w)
     mem_free(w);
 }
 
+// A link that could not be made gets a second chance.
+static void mend_latest(struct checkpoint_writer *w)
+{
+    char *folder = NULL;
+    if (w->stale < 0 || mem_printf(&folder, "%s/checkpoints", w->out_dir) != OK) return;
+    if (point(folder, "latest", w->stale) == OK) w->stale = -1;
+    mem_free(folder);
+    error_clear();
+}
+
 status checkpoint_writer_wait(struct checkpoint_writer *w)
 {
     join(w);
+    mend_latest(w);
     return w->result.code == OK ? OK : error_restore(&w->result);
 }
 

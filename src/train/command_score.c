@@ -1,5 +1,6 @@
 // shoal score: the COCO metrics of any results file.
 #include <stdio.h>
+#include <unistd.h>
 
 #include "core/log.h"
 #include "train/command.h"
@@ -32,6 +33,15 @@ static status parse(int argc, char **argv, struct options *o, bool *is_help)
     return command_line_parse(&line, argc, argv, &n_words, &words, is_help);
 }
 
+// Both files or none.
+static status write_files(const struct options *o, const struct coco_eval *e)
+{
+    if (o->arrays != NULL) TRY(coco_eval_write_arrays(e, o->arrays));
+    status st = o->json != NULL ? coco_eval_write_json(e, o->json) : OK;
+    if (st != OK && o->arrays != NULL) (void)unlink(o->arrays);
+    return st;
+}
+
 static status report(const struct options *o, const struct coco *c, const struct coco_eval *e)
 {
     if (c->n_strangers > 0)
@@ -40,8 +50,7 @@ static status report(const struct options *o, const struct coco *c, const struct
                  o->annotations, c->n_strangers);
     if (e->n_detections == 0) log_warn("%s: an empty list, so nothing is found", o->results);
     coco_eval_warn(e);
-    if (o->json != NULL) TRY(coco_eval_write_json(e, o->json));
-    if (o->arrays != NULL) TRY(coco_eval_write_arrays(e, o->arrays));
+    TRY(write_files(o, e));
     printf("images: %zu, annotations: %zu, detections: %zu\n", e->n_images, e->n_annotations,
            e->n_detections);
     coco_eval_print_stats(e, stdout);

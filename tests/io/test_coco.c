@@ -172,6 +172,50 @@ TEST(annotations_that_cannot_be_taken_are_named)
     }
 }
 
+// What no one can draw is kept as it is: clipping and leaving out come at load.
+TEST(boxes_of_any_finite_numbers_are_kept_and_nan_is_no_json)
+{
+    struct coco *c;
+    EXPECT_OK(read_text("{\"images\": [{\"id\": 1}], " CATEGORIES ", \"annotations\": ["
+                        "{\"id\": 1, \"image_id\": 1, \"category_id\": 9, \"area\": 1, \"bbox\": "
+                        "[1e308, -1e308, 1e308, 1e308]}, {\"id\": 2, \"image_id\": 1, "
+                        "\"category_id\": 9, \"area\": -4, \"bbox\": [5, 5, -2, -3]}]}",
+                        NULL, &c));
+    EXPECT_EQ(c->n_annotations, 2);
+    EXPECT(c->annotations[0].x == 1e308 && c->annotations[0].y == -1e308);
+    EXPECT(c->annotations[1].w == -2 && c->annotations[1].area == -4);
+    coco_destroy(c);
+    EXPECT_STATUS(read_text("{\"images\": [{\"id\": 1}], " CATEGORIES ", \"annotations\": ["
+                            "{\"id\": 1, \"image_id\": 1, \"category_id\": 9, \"bbox\": "
+                            "[NaN, 1, 2, 3]}]}",
+                            NULL, &c),
+                  E_FORMAT);
+    EXPECT_HAS(error_text(), "c.json");
+}
+
+TEST(a_million_boxes_in_one_image_are_read)
+{
+    enum { N_BOXES = 1000000 };
+    struct coco *c = NULL;
+    FILE *f = fopen(write_text("many.json", ""), "w");
+    const char *path = test_folder();
+    char name[300];
+    snprintf(name, sizeof name, "%s/many.json", path);
+    EXPECT(f != NULL);
+    if (f == NULL) return;
+    fprintf(f, "{\"images\": [{\"id\": 1}], " CATEGORIES ", \"annotations\": [");
+    for (int i = 0; i < N_BOXES; i++)
+        fprintf(f, "%s{\"image_id\":1,\"category_id\":9,\"bbox\":[%d,2,3,4]}", i > 0 ? "," : "", i);
+    fprintf(f, "]}");
+    EXPECT_EQ(fclose(f), 0);
+    EXPECT_OK(coco_read(name, &(struct coco_params){0}, &c));
+    if (c == NULL) return;
+    EXPECT_EQ(c->images[0].n, N_BOXES);
+    EXPECT(c->annotations[N_BOXES - 1].x == N_BOXES - 1 &&
+           c->annotations[N_BOXES - 1].id == N_BOXES);
+    coco_destroy(c);
+}
+
 TEST(files_without_order_are_refused)
 {
     static const char *const cases[][2] = {

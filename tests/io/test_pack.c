@@ -301,6 +301,7 @@ static void refuse(const char *members, const char *annotation, const char *mess
     EXPECT(st == E_FORMAT || st == E_IO);
     EXPECT_HAS(error_text(), "a.json: ");
     EXPECT_HAS(error_text(), message);
+    EXPECT_HAS(error_text(), "--skip-bad leaves such ");
     EXPECT(is_empty_folder(test_path("refused")));
     p.skip_bad = true;
     p.out = test_path("skipped/set");

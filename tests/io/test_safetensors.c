@@ -160,6 +160,9 @@ TEST(a_file_with_a_false_length_is_refused)
     EXPECT_HAS(error_text(), "cut short");
     EXPECT_OK(file_write(path, "\xff\xff\xff\xff\xff\xff\xff\xff{}", 10));
     EXPECT_STATUS(safetensors_open(path, &s), E_FORMAT);
+    EXPECT_OK(file_write(path, "\0\0\0\0\0\x01\0\0{}", 10)); // a header of 2^40 bytes
+    EXPECT_STATUS(safetensors_open(path, &s), E_FORMAT);
+    EXPECT_HAS(error_text(), path);
     EXPECT_OK(file_write(path, "\x02\0\0\0\0\0\0\0{}", 10));
     EXPECT_OK(safetensors_open(path, &s));
     EXPECT_EQ(safetensors_n(s), 0);

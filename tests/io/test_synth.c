@@ -1,7 +1,9 @@
 // The made-up data set: the same every time, and boxes that fit what is seen.
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "core/file.h"
 #include "core/mem.h"
@@ -209,6 +211,37 @@ TEST(a_folder_that_cannot_be_made_is_an_error)
     struct synth_params p = {"/proc/nowhere", 1, 0, 64, 1};
     EXPECT_STATUS(synth_write(&p, &n), E_IO);
     EXPECT_HAS(error_text(), "/proc/nowhere");
+}
+
+TEST(a_set_that_cannot_be_finished_leaves_nothing)
+{
+    char folder[256], other[300];
+    struct rlimit before, small;
+    int64_t n;
+    snprintf(folder, sizeof folder, "%s/full", test_folder());
+    struct synth_params p = {folder, 6, 2, 64, 1};
+    (void)signal(SIGXFSZ, SIG_IGN);
+    EXPECT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = before;
+    for (small.rlim_cur = 500; small.rlim_cur < 5000; small.rlim_cur += 500) {
+        EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+        status st = synth_write(&p, &n);
+        EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+        if (st == OK) break;
+        EXPECT_HAS(error_text(), folder);
+        EXPECT(!file_exists(folder));
+    }
+    EXPECT(small.rlim_cur > 1500); // pictures of all sizes had been written before one failed
+    snprintf(other, sizeof other, "%s/train/note.txt", folder);
+    char folder_train[280];
+    snprintf(folder_train, sizeof folder_train, "%s/train", folder);
+    EXPECT_OK(file_make_folders(folder_train));
+    EXPECT_OK(file_write(other, "x", 1)); // what is not its own stays
+    small.rlim_cur = 500;
+    EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+    EXPECT_STATUS(synth_write(&p, &n), E_IO);
+    EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+    EXPECT(file_exists(other));
 }
 
 TEST(every_allocation_that_fails_is_reported_and_leaks_nothing)

@@ -161,6 +161,47 @@ TEST(missing_shards_and_manifests_are_named)
     EXPECT_HAS(p.first, "set.record-00001-of-00002");
     EXPECT_EQ(unlink(test_path("gone/set.json")), 0);
     EXPECT_STATUS(verify(test_path("gone/set"), &p, &report), E_IO);
+    EXPECT_HAS(error_text(), "shoal index");
+}
+
+TEST(a_shard_of_no_byte_is_named)
+{
+    struct problems p;
+    struct verify_report report;
+    struct dataset *d = NULL;
+    pack(test_path("empty/set"), 5, 2);
+    EXPECT_EQ(truncate(test_path("empty/set.record-00001-of-00002"), 0), 0);
+    EXPECT_OK(verify(test_path("empty/set"), &p, &report));
+    EXPECT(p.n >= 1);
+    EXPECT_HAS(p.first, "set.record-00001-of-00002");
+    status st = dataset_open(test_path("empty/set"), &d);
+    EXPECT(st == E_FORMAT || st == E_IO);
+    EXPECT_HAS(error_text(), "set.record-00001-of-00002");
+    if (st == OK) dataset_close(d);
+}
+
+TEST(shards_of_two_data_sets_mixed_are_refused)
+{
+    struct problems p;
+    struct verify_report report;
+    struct dataset *d = NULL;
+    pack(test_path("mix1/set"), 6, 2);
+    pack(test_path("mix2/set"), 9, 2);
+    static const char *const parts[] = {"set.record-00001-of-00002",
+                                        "set.record-00001-of-00002.idx"};
+    for (size_t i = 0; i < COUNT(parts); i++) { // the shard alone, then with its index
+        char from[300], to[300];
+        snprintf(from, sizeof from, "%s", test_path("mix2/%s", parts[i]));
+        snprintf(to, sizeof to, "%s", test_path("mix1/%s", parts[i]));
+        EXPECT_EQ(rename(from, to), 0);
+        EXPECT_OK(verify(test_path("mix1/set"), &p, &report));
+        EXPECT(p.n >= 1);
+        EXPECT_HAS(p.first, "set.record-00001-of-00002");
+        status st = dataset_open(test_path("mix1/set"), &d);
+        EXPECT(st == E_FORMAT);
+        EXPECT_HAS(error_text(), "set.record-00001-of-00002");
+        if (st == OK) dataset_close(d);
+    }
 }
 
 TEST_MAIN()
