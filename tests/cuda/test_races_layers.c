@@ -101,4 +101,130 @@ TEST(max_pool2d)
         .n = 1, .h = 1, .w = 3, .c = 3, .window = 1, .stride = 2, .pad = 0, .ho = 1, .wo = 2});
 }
 
+static void check_norm(struct norm_desc d, bool group)
+{
+    struct twin t;
+    twin_open(&t);
+    const size_t c = (size_t)d.c, n = (size_t)(d.n * d.hw) * c, groups = (size_t)(d.n * d.groups);
+    const size_t n_statistics = group ? groups : c;
+    float *x = twin_normals(&t, 1, n), *residual = twin_normals(&t, 2, n),
+          *gamma = twin_normals(&t, 3, c), *beta = twin_normals(&t, 4, c),
+          *running_mean = twin_zeros(&t, c * sizeof(float)),
+          *running_var = twin_zeros(&t, c * sizeof(float)), *y = twin_zeros(&t, n * sizeof(float)),
+          *mean = twin_zeros(&t, n_statistics * sizeof(float)),
+          *rstd = twin_zeros(&t, n_statistics * sizeof(float));
+    if (group) {
+        TWIN(&t, group_norm, &d, TWIN_AT(x), TWIN_AT(gamma), TWIN_AT(beta), TWIN_AT(residual),
+             TWIN_AT(y), TWIN_AT(mean), TWIN_AT(rstd));
+        TWIN(&t, group_norm_dx, &d, TWIN_AT(x), TWIN_AT(y), TWIN_AT(gamma), TWIN_AT(mean),
+             TWIN_AT(rstd), TWIN_AT(residual), true, TWIN_AT(running_mean), TWIN_AT(running_var));
+    } else {
+        TWIN(&t, batch_norm, &d, TWIN_AT(x), TWIN_AT(gamma), TWIN_AT(beta), TWIN_AT(residual),
+             TWIN_AT(y), TWIN_AT(running_mean), TWIN_AT(running_var), TWIN_AT(mean), TWIN_AT(rstd));
+        TWIN(&t, batch_norm_dx, &d, TWIN_AT(x), TWIN_AT(y), TWIN_AT(gamma), TWIN_AT(mean),
+             TWIN_AT(rstd), TWIN_AT(residual), true, TWIN_AT(running_mean), TWIN_AT(running_var));
+    }
+    twin_near(&t, y, n, 2e-6);
+    twin_near(&t, mean, n_statistics, 1e-6);
+    twin_near(&t, rstd, n_statistics, 2e-6);
+    twin_near(&t, residual, n, 1e-5);
+    twin_near(&t, running_mean, c, 1e-5);
+    twin_near(&t, running_var, c, 1e-5);
+    twin_close(&t);
+}
+
+TEST(norms)
+{
+    const struct norm_desc whole = {.n = 2,
+                                    .hw = 70,
+                                    .c = 8,
+                                    .groups = 2,
+                                    .training = 1,
+                                    .eps = 1e-5f,
+                                    .momentum = 0.1f,
+                                    .residual = 1,
+                                    .relu = 1};
+    check_norm(whole, true);
+    check_norm(whole, false);
+    check_norm(
+        (struct norm_desc){.n = 1, .hw = 5, .c = 3, .groups = 3, .eps = 1e-5f, .residual = 1},
+        true);
+}
+
+// Two images on two canvases, two levels, one anchor a cell.
+static const struct grid grids[] = {
+    {1, 5, 9, 4, 4}, {1, 3, 5, 8, 8}, {1, 4, 3, 4, 4}, {1, 1, 1, 16, 12}};
+static const int32_t of_group[] = {0, 1}, of_slot[] = {0, 0};
+static const struct pyramid pyramid = {.n_images = 2,
+                                       .n_groups = 2,
+                                       .n_levels = 2,
+                                       .n_anchors = 1,
+                                       .grids = grids,
+                                       .group = of_group,
+                                       .slot = of_slot};
+
+// Maps of c channels: their host copies into maps, what the slot is to get into device.
+static void make_maps(struct twin *t, int32_t c, float *maps[4], void *device[4])
+{
+    for (size_t i = 0; i < COUNT(grids); i++) {
+        maps[i] = twin_normals(t, 20 + i, (size_t)(grids[i].h * grids[i].w * c));
+        device[i] = twin_device(t, maps[i]);
+    }
+}
+
+static void same_maps(struct twin *t, int32_t c, float *const maps[4])
+{
+    for (size_t i = 0; i < COUNT(grids); i++)
+        twin_same(t, maps[i], (size_t)(grids[i].h * grids[i].w * c));
+}
+
+TEST(roi_align_gives_the_same_bits)
+{
+    const float boxes[4][4] = {{3, 2, 17, 19}, {0, 0, 6, 200}, {-5, -9, 1, 1}, {1, 1, 1, 1}};
+    const int32_t images[4] = {0, 1, 1, -1};
+    const struct roi_align_desc d = {.rois = 4,
+                                     .c = 4,
+                                     .pooled = 3,
+                                     .sampling = 2,
+                                     .n_levels = 2,
+                                     .canonical_size = 32,
+                                     .canonical_level = 3};
+    struct twin t;
+    float *maps[4];
+    void *device[4];
+    twin_open(&t);
+    make_maps(&t, d.c, maps, device);
+    const size_t n = (size_t)(d.rois * d.pooled * d.pooled * d.c);
+    float *rois = twin_from(&t, boxes, sizeof boxes), *y = twin_zeros(&t, n * sizeof *y);
+    int32_t *image = twin_from(&t, images, sizeof images);
+    TWIN(&t, roi_align, &d, &pyramid, (const void *const *)(on_device_ ? device : (void **)maps),
+         TWIN_AT(rois), TWIN_AT(image), TWIN_AT(y));
+    TWIN(&t, roi_align_dx, &d, &pyramid, TWIN_AT(y), TWIN_AT(rois), TWIN_AT(image),
+         on_device_ ? device : (void **)maps);
+    twin_same(&t, y, n);
+    same_maps(&t, d.c, maps);
+    twin_close(&t);
+}
+
+TEST(gather_patches_give_the_same_bits)
+{
+    const int32_t images[3] = {0, -1, 0}, anchors[3] = {11, 0, 12};
+    struct twin t;
+    float *maps[4];
+    void *device[4];
+    twin_open(&t);
+    make_maps(&t, 4, maps, device);
+    int32_t *image = twin_from(&t, images, sizeof images),
+            *index = twin_from(&t, anchors, sizeof anchors);
+    float *y = twin_zeros(&t, sizeof(float[3 * 9 * 4]));
+    TWIN(&t, gather_patches, &pyramid, 3, 4, DTYPE_F32,
+         (const void *const *)(on_device_ ? device : (void **)maps), TWIN_AT(image), TWIN_AT(index),
+         TWIN_AT(y));
+    TWIN(&t, gather_patches_dx, &pyramid, 3, 4, DTYPE_F32, TWIN_AT(y), TWIN_AT(image),
+         TWIN_AT(index), on_device_ ? device : (void **)maps);
+    twin_same(&t, y, 3 * 9 * 4);
+    same_maps(&t, 4, maps);
+    twin_close(&t);
+}
+
 TEST_MAIN()

@@ -8,6 +8,13 @@
 
 constexpr int PACK_BYTES = 16;
 
+// Before a loop over registers that nvcc would keep as a loop, and so put them into memory.
+#ifdef __CUDACC__
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL
+#endif
+
 template <class T, int W> struct alignas(sizeof(T) * W) pack {
     T value[W];
 };
