@@ -126,13 +126,33 @@ status roi_heads_losses(struct roi_heads *h, struct tape *t, const struct scene 
     return op_smooth_l1(t, deltas, &p, box_reg);
 }
 
+// Where counts stay on the device: the proposals' rows as they lie, with image -1 beyond an image's
+// count. Waits, as reading the detections will.
+static status flatten_in_place(struct tape *t, const struct scene *s, const struct proposals *p,
+                               struct tensor **rois, struct tensor **image)
+{
+    const struct device *d = tape_device(t);
+    int64_t rows = (int64_t)s->n_images * p->capacity;
+    int32_t *count, *of;
+    TRY(tape_arena(t, (size_t)s->n_images * sizeof *count, &count));
+    TRY(tape_arena(t, (size_t)rows * sizeof *of, &of));
+    TRY(d->ops->download(d->stream, count, p->count, (size_t)s->n_images * sizeof *count));
+    for (int64_t i = 0; i < rows; i++) {
+        int32_t owner = (int32_t)(i / p->capacity);
+        of[i] = i % p->capacity < count[owner] ? owner : -1;
+    }
+    TRY(tape_wrap(t, "rois", DTYPE_F32, shape_2(rows, 4), p->boxes, rois));
+    TRY(tape_tensor(t, "rois.image", DTYPE_I32, shape_1(rows), image));
+    return d->ops->upload(d->stream, (*image)->data, of, (size_t)rows * sizeof *of);
+}
+
 // Proposals of all images in rows without holes (host counts), or all rows with image -1 beyond an
 // image's count.
 static status flatten(struct tape *t, const struct scene *s, const struct proposals *p,
                       struct tensor **rois, struct tensor **image)
 {
     const struct device *d = tape_device(t);
-    ASSERT(d->ops->host_counts);
+    if (!d->ops->host_counts) return flatten_in_place(t, s, p, rois, image);
     int64_t rows = 0;
     for (int i = 0; i < s->n_images; i++) rows += p->count[i];
     TRY(tape_tensor(t, "rois", DTYPE_F32, shape_2(rows, 4), rois));
