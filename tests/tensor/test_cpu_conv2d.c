@@ -27,7 +27,7 @@ static struct conv2d_desc desc(int32_t n, int32_t h, int32_t wide, int32_t c, in
 }
 
 // Windows 1, 3 and 7, strides 1 and 2, channels that fill no vector, paddings that no side needs.
-static struct conv2d_desc cases[25];
+static struct conv2d_desc cases[24];
 
 static size_t n_cases(void)
 {
@@ -55,10 +55,9 @@ static size_t n_cases(void)
     cases[n++] = desc(2, 3, 3, 3, 40, 7, 2, 3);
     // Large maps: Winograd's tiles, whole and cut off; more than one band of rows; all passes or
     // one.
-    cases[n++] = desc(1, 71, 69, 64, 64, 3, 1, 1);
-    cases[n++] = desc(2, 48, 51, 80, 64, 3, 1, 1);
-    cases[n++] = desc(1, 33, 37, 64, 96, 3, 1, 1);
-    cases[n++] = desc(1, 2, 1300, 64, 64, 3, 1, 1);
+    cases[n++] = desc(1, 71, 69, 80, 64, 3, 1, 1);
+    cases[n++] = desc(2, 33, 37, 64, 64, 3, 1, 1);
+    cases[n++] = desc(1, 2, 1201, 64, 64, 3, 1, 1);
     return n;
 }
 
@@ -125,7 +124,7 @@ TEST(every_shape_computes_forward_with_bias_residual_and_relu)
         for (int flags = 0; flags < 8; flags++) {
             struct conv2d_desc d = cases[i];
             d.bias = flags & 1, d.residual = flags >> 1 & 1, d.relu = flags >> 2;
-            if (n_y(&d) > LARGE && flags != 2 && flags != 5) continue; // the reference is slow
+            if (n_y(&d) > LARGE && flags != 5) continue; // the reference is slow
             fill(&d);
             EXPECT_OK(backend_cpu.conv2d(s, &d, x, (struct weights){w, i + 1}, bias, residual, y));
             ref_conv2d(&d, x, w, bias, residual, want);
