@@ -60,7 +60,7 @@ start killed kill:1:3 "${two[@]}"
 start hung hang:1:3 "${two[@]}"
 start hung_alone hang:0:3 "${train[@]}"
 start frozen none "${two[@]}"
-start slow slow:1:0.7 "$mpirun" 3 "${train[@]}" train.batch=3
+start slow slow:1:6 "$mpirun" 3 "${train[@]}" train.batch=3
 
 # A job that is stopped as a whole (Ctrl-Z, a frozen machine) and goes on later goes on.
 while [ "$(lines frozen)" -lt 2 ] && [ ! -e frozen/ended ]; do sleep 0.1; done
@@ -86,7 +86,7 @@ ends hung_alone 75 $((late))
 says hung_alone "shoal: error: on $host, step 3, loading data: no progress for 2[0-9] s"
 
 # A slow rank is named; nothing else happens to it.
-for ((i = 0; i < 900; i++)); do grep -q "is slow" slow/log || [ -e slow/ended ] || sleep 0.1; done
+for ((i = 0; i < 1800; i++)); do grep -q "is slow" slow/log || [ -e slow/ended ] || sleep 0.1; done
 says slow "warning: rank 1 on $host is slow: [0-9.]+ s a step \([0-9.e-]+ s of them waiting for data\), [0-9.]+ times the median rank's [0-9.e-]+ s"
 kill -USR1 "$(cat slow/pid)"
 ends slow 7 60
