@@ -188,6 +188,7 @@ status metrics_add_step(struct metrics *m, const struct metrics_step *s)
     for (int i = 0; i < s->n; i++) json_write_digits(&w, s->name[i], s->value[i], LOSS_DIGITS);
     json_write_digits(&w, "images_per_s", s->images_per_s, 6);
     json_write_digits(&w, "data_wait_s", s->data_wait_s, 6);
+    json_write_digits(&w, "compute_s", s->compute_s, 6);
     json_write_digits(&w, "comm_exposed_s", s->comm_exposed_s, 6);
     json_write_digits(&w, "step_s", s->step_s, 6);
     json_write_digits(&w, "rss_mib", s->rss_mib, 6);

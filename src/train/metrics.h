@@ -13,7 +13,7 @@ struct metrics_step {
     int n;
     const char *const *name;
     const double *value;
-    double images_per_s, data_wait_s, comm_exposed_s, step_s, rss_mib;
+    double images_per_s, data_wait_s, compute_s, comm_exposed_s, step_s, rss_mib;
 };
 
 // Opens path for appending. Lines after last_step, and a last line that is not whole, are cut away

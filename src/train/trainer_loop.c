@@ -18,7 +18,7 @@
 #include "train/validate.h"
 
 struct step_times {
-    double begin_s, data_wait_s, comm_exposed_s;
+    double begin_s, data_wait_s, compute_s, comm_exposed_s; // compute: forward, backward, update
 };
 
 // This worker's images of the step, micro-batch by micro-batch; finished gradients go out at once.
@@ -101,6 +101,7 @@ static status log_step(struct trainer *t, const struct replica_losses *losses, c
                              .value = mean,
                              .images_per_s = (double)t->config->train.batch / step_s,
                              .data_wait_s = times->data_wait_s,
+                             .compute_s = times->compute_s,
                              .comm_exposed_s = times->comm_exposed_s,
                              .step_s = step_s,
                              .rss_mib = metrics_rss_mib()};
@@ -134,7 +135,9 @@ static status one_step(struct trainer *t, struct progress *progress)
     TRY(optimizer_step(r->optimizer, schedule_lr(&t->schedule, t->step), t->step + 1, &norm));
     TRY(detector_refresh(r->model));
     profile_end(begin, PROFILE_KIND_PHASE, "optimizer", NULL);
-    pulse_add_step(own_s + clock_now_s() - shared_s, times.data_wait_s);
+    own_s += clock_now_s() - shared_s;
+    times.compute_s = own_s - times.data_wait_s;
+    pulse_add_step(own_s, times.data_wait_s);
     t->step++;
     progress_update(progress, t->step, "epoch %" PRId64 "/%d, loss %.4f, %.1f images/s",
                     schedule_epoch(&t->schedule, t->step - 1) + 1, t->config->train.epochs, loss,

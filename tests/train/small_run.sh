@@ -93,7 +93,7 @@ same() {
 
 # metrics.jsonl without what depends on the clock and the machine.
 losses_of() {
-  sed -E 's/, ?"(images_per_s|data_wait_s|comm_exposed_s|step_s|rss_mib)": ?[^,}]*//g' "$1"
+  sed -E 's/, ?"(images_per_s|data_wait_s|compute_s|comm_exposed_s|step_s|rss_mib)": ?[^,}]*//g' "$1"
 }
 same_metrics() {
   cmp -s <(losses_of "$1") <(losses_of "$2") ||

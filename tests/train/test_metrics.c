@@ -82,7 +82,8 @@ TEST(a_fresh_log_is_empty_and_numbers_have_nine_digits)
     EXPECT_OK(file_read(path(), &text, &n));
     EXPECT_HAS(text, "{\"step\": 3, \"epoch\": 0, \"lr\": 0.1, \"loss\": 0.375, "
                      "\"loss_classifier\": 0.375, \"loss_box_reg\": 1e-10, \"images_per_s\": 3, "
-                     "\"data_wait_s\": 0, \"comm_exposed_s\": 0, \"step_s\": 0, \"rss_mib\": 0}\n");
+                     "\"data_wait_s\": 0, \"compute_s\": 0, \"comm_exposed_s\": 0, \"step_s\": 0, "
+                     "\"rss_mib\": 0}\n");
     mem_free(text);
 }
 
