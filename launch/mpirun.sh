@@ -116,7 +116,7 @@ set_open_mpi() {
   # watchdogs end them (comm.timeout_s), or it waits for the lost host for ever.
   default OMPI_MCA_oob_tcp_keepalive_time "$(within $((timeout_s / 8)) 2 20)"
   default OMPI_MCA_oob_tcp_keepalive_intvl "$(within $((timeout_s / 24)) 1 5)"
-  default OMPI_MCA_oob_tcp_keepalive_probes 3
+  default OMPI_MCA_oob_tcp_keepalive_probes 5
   default OMPI_MCA_btl_vader_single_copy_mechanism none # containers forbid it
   if ! compgen -G '/sys/class/infiniband/*' >/dev/null; then # spares a search at every start
     default OMPI_MCA_pml ob1
