@@ -255,7 +255,7 @@ choose_command() {
 }
 
 # ---- One attempt
-pid='' n_stops=0
+pid='' n_stops=0 forced=''
 stop() { # a signal came: save and leave; at the second, leave
   n_stops=$((n_stops + 1))
   [ -n "$pid" ] || return
@@ -280,11 +280,12 @@ newest_step() { # of the checkpoints
 
 end_by_force() {
   say "$*: ending mpirun by force"
+  forced=$1
   kill -KILL "$pid"
 }
 
 # What mpirun waits for a frozen or lost host it waits for in vain. It is over where a rank has left
-# for want of progress and mpirun is still there 6 s later; and where nothing has moved for longer
+# for want of progress and mpirun is still there 4 s later; and where nothing has moved for longer
 # than any rank would wait, and a host does not answer.
 watch_over() {
   local now last='' since=$SECONDS doomed=''
@@ -294,7 +295,7 @@ watch_over() {
     [ "$now" = "$last" ] || { last=$now since=$SECONDS; }
     if [ -z "$doomed" ]; then
       ! grep -q 'exit code 75' "$folder/log" || doomed=$SECONDS
-    elif [ $((SECONDS - doomed)) -ge 6 ]; then
+    elif [ $((SECONDS - doomed)) -ge 4 ]; then
       end_by_force "a rank has left and others stay"
       return
     fi
@@ -310,6 +311,7 @@ watch_over() {
 
 run_once() {
   : >"$folder/log"
+  forced=''
   local progress=plain
   [ ! -t 2 ] || progress=live
   # A session of its own: a Ctrl-C is for this script alone, which passes on what it means.
@@ -330,7 +332,7 @@ end_ranks() {
         kill -KILL \${p#/proc/}
     done 2>/dev/null; true"
   for host in "${use[@]}"; do
-    reach "$host" "$find" >/dev/null 2>&1 &
+    probe_s=3 reach "$host" "$find" >/dev/null 2>&1 &
     probes+=($!)
   done
   [ ${#probes[@]} -eq 0 ] || wait "${probes[@]}"
@@ -339,6 +341,7 @@ end_ranks() {
 
 # Whether to try again; sets reason.
 worth_another() {
+  [ -z "$forced" ] || { reason=$forced; return 0; }
   case $code in
     0) reason="mpirun ended with 0 but $out_dir/done.json is not there" ;;
     1)

@@ -50,4 +50,22 @@ ended 0 cut 2>/dev/null
 has "going on without h2"
 close_losses one cut
 
+# ---- A rank that stands still, and a host whose kernel answers for it: only a watchdog sees it
+begin stopped h1:1,h2:1
+began=$SECONDS
+kill -STOP "$(pid_of_rank h2)"
+seen_within $((timeout_s + 10)) stopped
+grep -Eq 'exit code 75' log.stopped || fail "no line of a watchdog: $(cat log.stopped)"
+ended 0 stopped
+grep -Eq 'rank 1 on h2, (in )?step [0-9]+' log || fail "rank, host and step are not named: $(cat log)"
+same_weights two stopped
+begin frozen h1:1,h2:1
+began=$SECONDS
+host_freeze h2
+seen_within $((timeout_s + 10)) frozen # mpirun has to be killed, and the host given up
+wait "$run"
+host_thaw h2
+ended 0 frozen
+has "going on without h2"
+close_losses one frozen
 finish
