@@ -19,7 +19,7 @@ packages=(
 for option in "$@"; do
   case $option in
     --checks) packages+=(clang-format-14 clang-tidy-14 shellcheck) ;;
-    --clang) packages+=(clang libomp-dev) ;;
+    --clang) packages+=(clang libclang-rt-14-dev libomp-dev) ;;
     --cluster) packages+=(slurmctld slurmd slurm-client munge openssh-server openssh-client iproute2 procps gnuplot-nox) ;;
     *) echo "usage: ci/install-deps.sh [--checks] [--clang] [--cluster]" >&2; exit 2 ;;
   esac
