@@ -88,7 +88,8 @@ static __global__ void __launch_bounds__(THREADS)
     const int32_t channel = static_cast<int32_t>(blockIdx.z) * THREADS + t;
     T *to = static_cast<T *>(j.dx[own.map]) +
             ((static_cast<int64_t>(own.slot) * own.h + h) * own.w + w) * j.c + channel;
-    float sum = channel < j.c ? to_float(*to) : 0.0f;
+    float sum = 0;
+    bool mine = false; // until then the cell may be another block's, and is not to be read
     for (int32_t first = 0; first < j.rows; first += THREADS) {
         int32_t place = first + t < j.rows ? place_in(cells[first + t], own, h, w) : -1;
         unsigned votes = __ballot_sync(ALL_LANES, place >= 0);
@@ -101,7 +102,11 @@ static __global__ void __launch_bounds__(THREADS)
         }
         if (place >= 0) list[before] = (first + t) * WINDOW * WINDOW + place;
         __syncthreads();
-        if (first <= me && n > 0 && list[0] / (WINDOW * WINDOW) < me) return; // another's cell
+        if (!mine && n > 0) {
+            if (list[0] / (WINDOW * WINDOW) < me) return; // another's cell
+            if (channel < j.c) sum = to_float(*to);
+            mine = true;
+        }
         for (int32_t k = 0; k < n && channel < j.c; k++)
             sum += to_float(dy[static_cast<int64_t>(list[k]) * j.c + channel]);
         __syncthreads();
