@@ -114,11 +114,14 @@ status comm_create(const struct config_comm_params *p, struct comm **out)
     if (p->timeout_s > 0) TRY(watchdog_create(p->timeout_s, &w));
     TRY_GOTO(st, start_backend(p, &c), fail);
     c->watchdog = w;
-    // From here on the ranks have met: one that fails takes the others down.
     st = check_size(c);
     if (st == OK) st = share_hosts(c);
     if (st == OK && w != NULL) st = watchdog_join(w, c);
-    if (st != OK) return st;
+    if (st != OK) {
+        // The ranks have met: one that leaves without an ending takes the others down.
+        if (c->size == 1) comm_destroy(c);
+        return st;
+    }
     pulse_enter("starting");
     *out = c;
     return OK;
