@@ -3,38 +3,13 @@
 #include <math.h>
 
 #include "core/simd.h"
+#include "tensor/adam_factors.h"
 #include "tensor/cpu/chunks_internal.h"
 
-struct factors {
-    float decay;       // added to the gradient: Adam's weight decay
-    float keep;        // the weight's own factor: AdamW's weight decay
-    float beta1, new1; // new1 = 1 - beta1
-    float beta2, new2;
-    float step;        // lr / (1 - beta1^t)
-    float correction2; // sqrt(1 - beta2^t)
-    float eps;
-};
-
-static struct factors factors_of(const struct adam_params *q)
-{
-    double t = (double)q->step;
-    return (struct factors){
-        .decay = q->decoupled ? 0 : (float)q->weight_decay,
-        .keep = q->decoupled ? (float)(1 - q->lr * q->weight_decay) : 1,
-        .beta1 = (float)q->beta1,
-        .new1 = (float)(1 - q->beta1),
-        .beta2 = (float)q->beta2,
-        .new2 = (float)(1 - q->beta2),
-        .step = (float)(q->lr / (1 - pow(q->beta1, t))),
-        .correction2 = (float)sqrt(1 - pow(q->beta2, t)),
-        .eps = (float)q->eps,
-    };
-}
-
-static SIMD_CLONES void chunk(const struct factors *factors, int64_t n, float *restrict w,
+static SIMD_CLONES void chunk(const struct adam_factors *factors, int64_t n, float *restrict w,
                               const float *restrict g, float *restrict m, float *restrict v)
 {
-    const struct factors f = *factors;
+    const struct adam_factors f = *factors;
     for (int64_t i = 0; i < n; i++) {
         float weight = w[i] * f.keep, gradient = g[i] + f.decay * weight;
         // torch's lerp goes from the nearer end.
@@ -50,7 +25,7 @@ static SIMD_CLONES void chunk(const struct factors *factors, int64_t n, float *r
 status cpu_adam(struct stream *s, const struct adam_params *q, int64_t n, float *w, const float *g,
                 float *m, float *v)
 {
-    struct factors f = factors_of(q);
+    struct adam_factors f = adam_factors_of(q);
 #pragma omp parallel for num_threads(chunks_threads(s, n)) schedule(static)
     for (int64_t i = 0; i < n; i += CHUNKS_SIZE)
         chunk(&f, chunks_length(n, i), w + i, g + i, m + i, v + i);
