@@ -1,16 +1,16 @@
 // MPI between ranks. Each channel is a communicator of its own, so that the bucket thread and the
 // main thread never meet in one.
+#include "comm/backoff.h"
 #include "comm/comm_internal.h"
+#include "comm/mpi_error.h"
+#include "comm/ring.h"
 
 #include <limits.h>
 #include <mpi.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "core/clock.h"
 #include "core/mem.h"
 
 // A note on its way.
@@ -23,46 +23,24 @@ struct comm_mpi {
     struct comm base;
     MPI_Comm channel[COMM_N_CHANNELS];
     MPI_Comm notes;
+    struct ring *ring;     // of the gradients' channel
     struct posted *posted; // by receiver: rank zero has one for each rank, others one for rank zero
 };
 
 // Longest piece of one call: MPI counts are int.
 enum { MAX_ELEMENTS = 1 << 28 };
-
-static status mpi_fail(const char *call, int code)
-{
-    char text[MPI_MAX_ERROR_STRING];
-    int length = 0;
-    if (MPI_Error_string(code, text, &length) != MPI_SUCCESS)
-        (void)snprintf(text, sizeof text, "code %d", code);
-    FAIL(E_COMM, "%s: %s", call, text);
-}
-
-#define TRY_MPI(call)                                                                              \
-    do {                                                                                           \
-        int try_mpi_code_ = (call);                                                                \
-        if (try_mpi_code_ != MPI_SUCCESS) return mpi_fail(#call, try_mpi_code_);                   \
-    } while (0)
-
-// Waits for a collective without keeping a core busy: MPI's own calls poll all the while, and the
-// core they poll on is wanted by the backward walk, by the loader and by other ranks. Most waits
-// end within the first millisecond, during which others are let in between two polls; from then on
-// the thread sleeps between them.
-static const double poll_s = 1e-3;
-enum { NAP_NS = 20 * 1000 };
+// From so many gradients on a sum goes round the ring: below, latency counts for more than bytes.
+enum { MIN_RING = 1 << 14 };
 
 static status await(MPI_Request *request)
 {
-    const struct timespec nap = {.tv_nsec = NAP_NS};
-    double begin_s = clock_now_s();
+    struct backoff wait;
+    backoff_reset(&wait);
     for (;;) {
         int done = 0;
         TRY_MPI(MPI_Test(request, &done, MPI_STATUS_IGNORE));
         if (done) return OK;
-        if (clock_now_s() - begin_s < poll_s)
-            (void)sched_yield();
-        else
-            (void)nanosleep(&nap, NULL);
+        backoff_wait(&wait);
     }
 }
 
@@ -87,6 +65,7 @@ static void end(struct comm *base)
         if (c->posted[i].request != MPI_REQUEST_NULL)
             (void)MPI_Wait(&c->posted[i].request, MPI_STATUS_IGNORE);
     mem_free(c->posted);
+    ring_destroy(c->ring);
     for (int i = 0; i < COMM_N_CHANNELS; i++) (void)MPI_Comm_free(&c->channel[i]);
     (void)MPI_Comm_free(&c->notes);
     int finalized = 0;
@@ -102,11 +81,13 @@ static void abort_job(struct comm *base, int exit_code)
 
 static status sum_f32(struct comm *base, enum comm_channel channel, float *data, size_t n)
 {
-    MPI_Comm comm = from_base(base)->channel[channel];
+    struct comm_mpi *c = from_base(base);
+    if (n >= MIN_RING && channel == COMM_CHANNEL_GRADIENTS) return ring_sum_f32(c->ring, data, n);
     for (size_t done = 0; done < n; done += MAX_ELEMENTS) {
         size_t left = n - done;
         int count = left < MAX_ELEMENTS ? (int)left : MAX_ELEMENTS;
-        TRY_AWAIT(MPI_Iallreduce, MPI_IN_PLACE, data + done, count, MPI_FLOAT, MPI_SUM, comm);
+        TRY_AWAIT(MPI_Iallreduce, MPI_IN_PLACE, data + done, count, MPI_FLOAT, MPI_SUM,
+                  c->channel[channel]);
     }
     return OK;
 }
@@ -235,7 +216,7 @@ static status start(struct comm_mpi *c)
     }
     TRY_MPI(MPI_Comm_dup(MPI_COMM_WORLD, &c->notes));
     TRY_MPI(MPI_Comm_set_errhandler(c->notes, MPI_ERRORS_RETURN));
-    return OK;
+    return ring_create(c->channel[COMM_CHANNEL_GRADIENTS], &c->ring);
 }
 
 static status describe(struct comm_mpi *c)
@@ -275,6 +256,7 @@ status comm_mpi_create(struct comm **out)
     if (st == OK) st = describe(c);
     if (st == OK) st = prepare_notes(c);
     if (st != OK) {
+        ring_destroy(c->ring);
         mem_free(c); // MPI stays as it is: the caller aborts or ends
         return st;
     }

@@ -97,7 +97,7 @@ TEST(every_rank_failing_alike_gives_rank_zeros_message)
 
 TEST(sums_of_every_size_are_whole_and_alike_on_all_ranks)
 {
-    static const size_t sizes[] = {1, 1000, 16384, 262144, 3000001};
+    static const size_t sizes[] = {1, 1000, 16383, 16384, 16387, 262144, 3000001};
     for (size_t k = 0; k < COUNT(sizes); k++) {
         size_t n = sizes[k];
         float *x;
