@@ -84,7 +84,7 @@ static float *slot_of(const struct transfer *t, size_t item)
     return t->ring->scratch + item % WINDOW * SEGMENT;
 }
 
-SIMD_CLONES static void add(float *restrict to, const float *restrict from, size_t n)
+static SIMD_CLONES void add(float *restrict to, const float *restrict from, size_t n)
 {
     for (size_t i = 0; i < n; i++) to[i] += from[i];
 }
