@@ -4,13 +4,14 @@
 # COMMAND ends, however it ends, the kernel ends every process in them, and mounts and interfaces go
 # with them; the machine itself is never touched. `tests/cluster/enter.sh bash` is for trying things
 # by hand. Exit code: COMMAND's, or 77 with the reason where this machine cannot do it.
-# One at a time on a machine: timings on shared cores would tell nothing.
+# One at a time on a machine: timings on shared cores would tell nothing. $SHOAL_CLUSTER_LOCK names another
+# lock, for who wants several all the same: they have nothing else in common.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd -P)
 : "${SHOAL_SOURCE_DIR:=$(cd "$here/../.." && pwd -P)}"
 : "${SHOAL_BINARY:=$SHOAL_SOURCE_DIR/build/release/shoal}"
 tools=$(dirname "$SHOAL_BINARY")
-export SHOAL_BINARY SHOAL_SOURCE_DIR SHOAL_CLUSTER_TOOLS=$tools
+export SHOAL_BINARY SHOAL_SOURCE_DIR SHOAL_CLUSTER_TOOLS=$tools SHOAL_CLUSTER_NAME=shoal-cluster-$$
 
 skip() {
   echo "skipped: $*"
@@ -28,7 +29,7 @@ if ! "${namespaces[@]}" true 2>/dev/null; then
   "${namespaces[@]}" true 2>/dev/null || skip "needs root or user namespaces, and here is neither"
 fi
 
-exec 9>"/tmp/shoal-cluster.$(id -u).lock"
+exec 9>"${SHOAL_CLUSTER_LOCK:-/tmp/shoal-cluster.$(id -u).lock}"
 flock --timeout 1200 9 || skip "another cluster has been up on this machine for 20 minutes"
 
 # The end of this shell is the end of process 1 in there, and that is the end of all the others.
@@ -38,7 +39,7 @@ inside=$!
 trap 'kill -KILL $inside 2>/dev/null; exit 130' INT TERM HUP
 wait $inside
 code=$?
-for group in /sys/fs/cgroup/memory/shoal-cluster-* /sys/fs/cgroup/shoal-cluster-*; do
+for group in /sys/fs/cgroup/{memory/,}"$SHOAL_CLUSTER_NAME"-*; do
   [ ! -d "$group" ] || rmdir "$group" 2>/dev/null # of a host whose memory was limited
 done
 exit $code

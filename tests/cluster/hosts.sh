@@ -127,10 +127,10 @@ host_memory() {
   rm -f "$SHOAL_CLUSTER/$host/cgroup"
   [ -n "$mib" ] || return 0
   if [ -d /run/cgroup/memory ]; then
-    group=/run/cgroup/memory/shoal-cluster-$host
+    group=/run/cgroup/memory/$SHOAL_CLUSTER_NAME-$host
     mkdir -p "$group" && echo $((mib << 20)) >"$group/memory.limit_in_bytes" || return 1
   else
-    group=/run/cgroup/shoal-cluster-$host
+    group=/run/cgroup/$SHOAL_CLUSTER_NAME-$host
     mkdir -p "$group" && echo $((mib << 20)) >"$group/memory.max" || return 1
   fi 2>/dev/null
   echo "$group" >"$SHOAL_CLUSTER/$host/cgroup"
