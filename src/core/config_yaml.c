@@ -6,6 +6,7 @@
 #include "core/config_internal.h"
 #include "core/file.h"
 #include "core/mem.h"
+#include "core/utf8.h"
 
 enum { PATH_BYTES = 256 }; // a key with its groups as the user wrote it, cut where longer
 
@@ -86,8 +87,27 @@ static status document_parse(const struct config_yaml *y, struct document *d)
     return OK;
 }
 
+// libfyaml takes a zero byte for the end of the text, and never comes back from a line that begins
+// with % and holds a byte that is no UTF-8.
+static status refuse_binary(const struct config_yaml *y)
+{
+    int line = 1;
+    for (size_t i = 0, n; i < y->n; i += n) {
+        unsigned char c = (unsigned char)y->text[i];
+        bool is_text = c >= ' ' ? c != 0x7f : c == '\t' || c == '\n' || c == '\r';
+        n = utf8_length(y->text + i, y->n - i);
+        line += c == '\n';
+        if (is_text && n > 0) continue;
+        char place[16] = "";
+        if (!y->is_argument) (void)snprintf(place, sizeof place, ":%d", line);
+        FAIL(E_FORMAT, "%s%s: no YAML: byte 0x%02x at %zu stands in no text", y->name, place, c, i);
+    }
+    return OK;
+}
+
 static status document_open(const struct config_yaml *y, struct document *d)
 {
+    TRY(refuse_binary(y));
     *d = (struct document){0};
     status st = document_parse(y, d);
     if (st != OK) document_close(d);
@@ -279,27 +299,12 @@ status config_yaml_read(const struct config_yaml *y, struct config *c)
     return st;
 }
 
-// libfyaml takes a zero byte for the end of the text, and what comes before for all of it.
-static status refuse_binary(const char *path, const char *text, size_t n)
-{
-    int line = 1;
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)text[i];
-        bool is_text = c >= ' ' ? c != 0x7f && c < 0xf8 : c == '\t' || c == '\n' || c == '\r';
-        REQUIRE(is_text, E_FORMAT, "%s:%d: no YAML: byte 0x%02x at %zu stands in no text", path,
-                line, c, i);
-        line += c == '\n';
-    }
-    return OK;
-}
-
 status config_yaml_read_file(const char *path, const struct config_yaml *named_by, struct config *c)
 {
     status st = OK;
     char *text = NULL, *folder = NULL;
     size_t n = 0;
     TRY_GOTO(st, file_read(path, &text, &n), out);
-    TRY_GOTO(st, refuse_binary(path, text, n), out);
     TRY_GOTO(st, file_folder_of(path, &folder), out);
     struct config_yaml y = {
         .name = path, .text = text, .n = n, .folder = folder, .named_by = named_by};

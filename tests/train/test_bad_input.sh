@@ -146,6 +146,7 @@ try_configs() {
   config 1 'cannot open ./nowhere.yaml' 'base: nowhere.yaml\n'
   config 1 'c.yaml:2: no YAML: byte 0x00 at 17' 'train: {seed: 1}\n\x00batch\n'
   config 1 'c.yaml:1: no YAML: byte 0xff at 0' '\xff\xfet\x00'
+  config 1 'c.yaml:1: no YAML: byte 0xa6 at 2' '%"\xa6' # the parser never came back
   config 1 'depth' "$(printf '[%.0s' {1..500})"
   refused 2 'argument train.batch: want key=value' "$shoal" train tiny.yaml train.batch
   refused 2 'the nearest known key is train.batch' "$shoal" train tiny.yaml train.batc=3
