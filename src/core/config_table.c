@@ -166,14 +166,22 @@ static const char *last_name(const char *key)
     return dot != NULL ? dot + 1 : key;
 }
 
+static int distance_of(const char *known, const char *key, int limit)
+{
+    size_t n = strlen(known), m = strlen(key);
+    int lengths = (int)(n > m ? n - m : m - n); // no distance is less
+    return lengths < limit ? edits(known, n, key) : limit;
+}
+
 // Keeps in nearest the n bytes of known if they are nearer to key than *best.
 static void consider(const char *known, size_t n, const char *key, int *best, char *nearest)
 {
     char name[CONFIG_KEY_BYTES];
     memcpy(name, known, n);
     name[n] = '\0';
-    const char *last = last_name(name);
-    int distance = least(edits(name, n, key), 1 + edits(last, strlen(last), last_name(key)));
+    int whole = distance_of(name, key, *best);
+    int last = distance_of(last_name(name), last_name(key), *best);
+    int distance = least(whole, 1 + last);
     if (distance >= *best) return;
     *best = distance;
     memcpy(nearest, name, n + 1);
@@ -181,11 +189,16 @@ static void consider(const char *known, size_t n, const char *key, int *best, ch
 
 void config_table_nearest(const char *key, char nearest[CONFIG_KEY_BYTES])
 {
-    int best = INT_MAX;
+    int best = INT_MAX - 1;
+    char cut[CONFIG_KEY_BYTES]; // the rest of a longer key is as far from all of them
+    const char *before = "";
+    (void)snprintf(cut, sizeof cut, "%s", key);
     for (size_t i = 0; i < COUNT(fields); i++) {
         const char *known = fields[i].key;
         for (const char *dot = strchr(known, '.'); dot != NULL; dot = strchr(dot + 1, '.'))
-            consider(known, (size_t)(dot - known), key, &best, nearest);
-        consider(known, strlen(known), key, &best, nearest);
+            if (strncmp(known, before, (size_t)(dot - known) + 1) != 0) // a group is seen once
+                consider(known, (size_t)(dot - known), cut, &best, nearest);
+        consider(known, strlen(known), cut, &best, nearest);
+        before = known;
     }
 }

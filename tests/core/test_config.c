@@ -118,6 +118,29 @@ TEST(an_unknown_key_is_named_with_its_place_and_the_nearest_known_key)
     EXPECT_STR(error_text(), "argument --fast: want key=value");
 }
 
+// The parser never came back from a line of % with half a character.
+TEST(what_is_no_text_is_refused_wherever_it_comes_from)
+{
+    expect_refused("train: {seed: 1}\n%\"\xa6\n",
+                   "x.yaml:2: no YAML: byte 0xa6 at 19 stands in no text");
+    expect_refused("model: {name: caf\xc3}\n",
+                   "x.yaml:1: no YAML: byte 0xc3 at 17 stands in no text");
+    EXPECT_STATUS(override("train.out_dir=%\xa6"), E_ARG);
+    EXPECT_STR(error_text(),
+               "argument train.out_dir=%\xa6: no YAML: byte 0xa6 at 1 stands in no text");
+    EXPECT_OK(override("train.out_dir=caf\u00e9"));
+    EXPECT_STR(config.train.out_dir, "caf\u00e9");
+}
+
+TEST(a_key_longer_than_any_is_compared_by_its_beginning)
+{
+    char argument[4000] = "train.epochs", *list[] = {argument};
+    memset(argument + strlen(argument), 'x', sizeof argument - strlen(argument));
+    memcpy(argument + sizeof argument - 3, "=1", 3);
+    EXPECT_STATUS(config_load(NULL, 1, list, &config), E_ARG);
+    EXPECT_HAS(error_text(), "the nearest known key is train.epochs");
+}
+
 TEST(a_repeated_key_is_refused)
 {
     expect_refused("train:\n  epochs: 3\n  seed: 1\n  epochs: 3\n",
