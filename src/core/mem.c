@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
-enum { MEM_ALIGNMENT = 64 };
+enum { MEM_ALIGNMENT = 64, MEM_LARGE = 1 << 20 };
 
 static atomic_llong n_allocs;
 static atomic_llong fail_at; // absolute number of the allocation that fails; 0 = none
@@ -83,6 +85,34 @@ status mem_alloc_aligned(size_t bytes, void *pp)
             bytes);
     size_t rounded = (bytes + MEM_ALIGNMENT) / MEM_ALIGNMENT * MEM_ALIGNMENT;
     return hand_over(must_fail() ? NULL : aligned_alloc(MEM_ALIGNMENT, rounded), bytes, pp);
+}
+
+// Pages that lie whole in a large block, given back: they read as zeros from now on. Anonymous
+// private memory is all that malloc hands out.
+static bool give_pages_back(char *p, size_t bytes, size_t *before, size_t *after)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    if (bytes < MEM_LARGE) return false;
+    *before = (page - (uintptr_t)p % page) % page;
+    *after = ((uintptr_t)p + bytes) % page;
+    return madvise(p + *before, bytes - *before - *after, MADV_DONTNEED) == 0;
+}
+
+void mem_zero(void *p, size_t bytes)
+{
+    size_t before, after;
+    if (!give_pages_back(p, bytes, &before, &after)) {
+        if (bytes > 0) memset(p, 0, bytes);
+        return;
+    }
+    memset(p, 0, before);
+    memset((char *)p + bytes - after, 0, after);
+}
+
+void mem_discard(void *p, size_t bytes)
+{
+    size_t before, after;
+    (void)give_pages_back(p, bytes, &before, &after);
 }
 
 status mem_strdup(const char *s, char **out)

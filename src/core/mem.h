@@ -26,6 +26,11 @@ MUST_USE status mem_alloc_aligned(size_t bytes, void *pp);
 MUST_USE status mem_strdup(const char *s, char **out);
 MUST_USE status mem_printf(char **out, const char *format, ...) PRINTF_LIKE(2, 3);
 void mem_free(void *p);
+// bytes of zeros. Whole pages of a large block go back to the system, which hands out new ones,
+// zeroed, where they are touched; so p must come from the functions above.
+void mem_zero(void *p, size_t bytes);
+// The contents are needed no more: a large block's whole pages go back to the system.
+void mem_discard(void *p, size_t bytes);
 // Once, at the start of a program: large blocks go back to the system when they are freed.
 void mem_init(void);
 

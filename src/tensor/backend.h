@@ -180,6 +180,9 @@ struct backend_ops {
     status (*download)(struct stream *s, void *to, const void *from, size_t bytes); // waits
     status (*copy)(struct stream *s, void *to, const void *from, size_t bytes);
     status (*zero)(struct stream *s, void *to, size_t bytes);
+    // The contents will not be read again before they are written: a hint, for where pages of
+    // memory go back to the system. Must come from alloc.
+    void (*discard)(struct stream *s, void *at, size_t bytes);
     status (*wait)(struct stream *s);
     // What results depend on beside the inputs, for logs and checkpoints.
     void (*describe)(const struct stream *s, struct backend_description *out);

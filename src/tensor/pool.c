@@ -190,7 +190,7 @@ static size_t span_at(const struct segment *g, size_t offset)
     return low;
 }
 
-void pool_give(struct pool *p, void *ptr)
+static void give(struct pool *p, void *ptr, bool discard)
 {
     if (ptr == NULL) return;
     for (size_t i = 0; i < p->n_segments; i++) {
@@ -199,11 +199,22 @@ void pool_give(struct pool *p, void *ptr)
         if (at < base || at >= base + g->bytes) continue;
         size_t j = span_at(g, at - base);
         p->stats.bytes_in_use -= g->spans[j].bytes;
+        if (discard) p->ops->discard(p->stream, ptr, g->spans[j].bytes);
         ASAN_POISON_MEMORY_REGION(ptr, g->spans[j].bytes);
         span_give(g, j);
         return;
     }
     ASSERT(false && "memory given to a pool that it was not taken from");
+}
+
+void pool_give(struct pool *p, void *ptr)
+{
+    give(p, ptr, false);
+}
+
+void pool_discard(struct pool *p, void *ptr)
+{
+    give(p, ptr, true);
 }
 
 void pool_stats(const struct pool *p, struct pool_stats *out)

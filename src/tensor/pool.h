@@ -17,6 +17,8 @@ void pool_destroy(struct pool *p);
 MUST_USE status pool_take(struct pool *p, size_t bytes, void **out);
 // ptr may be NULL.
 void pool_give(struct pool *p, void *ptr);
+// The same, and the device is told that the contents are needed no more.
+void pool_discard(struct pool *p, void *ptr);
 
 struct pool_stats {
     size_t bytes_in_use, bytes_peak, bytes_held; // held: in use and kept for reuse

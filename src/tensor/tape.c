@@ -223,6 +223,8 @@ static void release_unused(struct tape *t, struct entry *e)
         if (!x->dropped || x->n_saved > 0 || e->n_views > 0 || x->data == NULL || wrapped) return;
         if (x->view)
             e->base->n_views--;
+        else if (t->walked) // its room is not wanted soon: gradients are on their way in
+            pool_discard(t->device->pool, x->data);
         else
             pool_give(t->device->pool, x->data);
         x->data = NULL;

@@ -15,6 +15,7 @@ const struct backend_ops backend_cpu = {
     .download = cpu_download,
     .copy = cpu_copy,
     .zero = cpu_zero,
+    .discard = cpu_discard,
     .wait = cpu_wait,
     .describe = cpu_describe,
     .conv2d = cpu_conv2d,
@@ -90,8 +91,14 @@ status cpu_copy(struct stream *s, void *to, const void *from, size_t bytes)
 status cpu_zero(struct stream *s, void *to, size_t bytes)
 {
     (void)s;
-    if (bytes > 0) memset(to, 0, bytes);
+    mem_zero(to, bytes);
     return OK;
+}
+
+void cpu_discard(struct stream *s, void *at, size_t bytes)
+{
+    (void)s;
+    mem_discard(at, bytes);
 }
 
 status cpu_wait(struct stream *s)

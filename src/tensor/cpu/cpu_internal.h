@@ -21,6 +21,7 @@ status cpu_upload(struct stream *s, void *to, const void *from, size_t bytes);
 status cpu_download(struct stream *s, void *to, const void *from, size_t bytes);
 status cpu_copy(struct stream *s, void *to, const void *from, size_t bytes);
 status cpu_zero(struct stream *s, void *to, size_t bytes);
+void cpu_discard(struct stream *s, void *at, size_t bytes);
 status cpu_wait(struct stream *s);
 void cpu_describe(const struct stream *s, struct backend_description *out);
 status cpu_conv2d(struct stream *s, const struct conv2d_desc *d, const void *x, struct weights w,

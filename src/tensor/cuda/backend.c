@@ -12,6 +12,7 @@ const struct backend_ops backend_cuda = {
     .download = cuda_download,
     .copy = cuda_copy,
     .zero = cuda_zero,
+    .discard = cuda_discard,
     .wait = cuda_wait,
     .describe = cuda_describe,
     .conv2d = cuda_conv2d,

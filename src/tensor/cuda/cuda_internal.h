@@ -37,6 +37,7 @@ status cuda_upload(struct stream *s, void *to, const void *from, size_t bytes);
 status cuda_download(struct stream *s, void *to, const void *from, size_t bytes);
 status cuda_copy(struct stream *s, void *to, const void *from, size_t bytes);
 status cuda_zero(struct stream *s, void *to, size_t bytes);
+void cuda_discard(struct stream *s, void *at, size_t bytes);
 status cuda_wait(struct stream *s);
 void cuda_describe(const struct stream *s, struct backend_description *out);
 status cuda_conv2d(struct stream *s, const struct conv2d_desc *d, const void *x, struct weights w,

@@ -139,6 +139,13 @@ status cuda_zero(struct stream *s, void *to, size_t bytes)
     return OK;
 }
 
+void cuda_discard(struct stream *s, void *at, size_t bytes)
+{
+    (void)s; // device memory is not paged
+    (void)at;
+    (void)bytes;
+}
+
 status cuda_wait(struct stream *s)
 {
     TRY_CUDA(cudaStreamSynchronize(s->native));
