@@ -5,9 +5,11 @@ bench/vs_score.py [--json] [--rounds N] [--annotations J --results R]
 
 Without files it takes the ones that `shoal bench score` makes up: 5,000 images, 36,000 detections.
 Every run is a process of its own; times are of reading and scoring, taken inside it (starting Python
-is left out, starting Shoal is not). Ends with one JSON line.
+is left out, starting Shoal is not). Ends with one JSON line. Exits 1 where a number of the twelve, or a bit
+of pycocotools' arrays of precision, recall and scores, is not the same.
 """
 import argparse
+import hashlib
 import json
 import pathlib
 import resource
@@ -19,7 +21,7 @@ import time
 import bench_venv
 
 PEER = """
-import contextlib, io, json, resource, sys, time
+import contextlib, hashlib, io, json, resource, sys, time
 from {module} import {coco}, {evaluator}
 def cpu():
     u = resource.getrusage(resource.RUSAGE_SELF)
@@ -30,8 +32,12 @@ with contextlib.redirect_stdout(io.StringIO()):
     found = truth.{load}(sys.argv[2])
     e = {evaluator}(truth, found, "bbox")
     e.evaluate(), e.accumulate(), e.summarize()
-print("RESULT" + json.dumps({{"s": time.perf_counter() - begin[0], "cpu_s": cpu() - begin[1],
-    "ap": float(e.stats[0]), "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}}))
+took = time.perf_counter() - begin[0], cpu() - begin[1]
+arrays = {{}}
+if "{module}" == "pycocotools.coco":
+    arrays = {{k: hashlib.sha256(e.eval[k].astype("<f8").tobytes()).hexdigest() for k in ("precision", "recall", "scores")}}
+print("RESULT" + json.dumps({{"s": took[0], "cpu_s": took[1], "arrays": arrays,
+    "stats": [float(v) for v in e.stats], "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}}))
 """
 PEERS = {
     "pycocotools": {"module": "pycocotools.coco", "coco": "COCO", "evaluator": "COCOeval", "load": "loadRes"},
@@ -55,10 +61,40 @@ def run_shoal(annotations, results):
         command = [bench_venv.shoal_binary(), "score", "--annotations", annotations, "--results", results]
         subprocess.run([*command, "--json", out.name], stdout=subprocess.DEVNULL, check=True)
         seconds = time.perf_counter() - begin
-        ap = json.load(open(out.name, encoding="utf-8"))["stats"]["AP"]
+        stats = list(json.load(open(out.name, encoding="utf-8"))["stats"].values())
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"s": seconds, "cpu_s": cpu, "ap": ap}
+    return {"s": seconds, "cpu_s": cpu, "stats": stats}
+
+
+def shoal_arrays(annotations, results):
+    """The hash of each array's bytes, as the peers give them."""
+    with tempfile.NamedTemporaryFile(suffix=".safetensors") as out:
+        command = [bench_venv.shoal_binary(), "score", "--annotations", annotations, "--results", results]
+        subprocess.run([*command, "--arrays", out.name], stdout=subprocess.DEVNULL, check=True)
+        data = pathlib.Path(out.name).read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    begin_of_data = 8 + length
+    hashes = {}
+    for name, tensor in json.loads(data[8:begin_of_data]).items():
+        if name != "__metadata__":
+            begin, end = tensor["data_offsets"]
+            hashes[name] = hashlib.sha256(data[begin_of_data + begin:begin_of_data + end]).hexdigest()
+    return hashes
+
+
+def differences(runs, own_arrays):
+    """What is not the same, in words."""
+    found = []
+    own = runs["shoal"][0]["stats"]
+    for name, of_name in runs.items():
+        theirs = of_name[0]["stats"][:12]
+        found += [f"{name}: number {i + 1} of 12 is {theirs[i]!r}, Shoal's {own[i]!r}"
+                  for i in range(12) if theirs[i] != own[i]]
+        for key, digest in of_name[0].get("arrays", {}).items():
+            if own_arrays.get(key) != digest:
+                found.append(f"{name}: the array {key} is not the same")
+    return found
 
 
 def main():
@@ -88,20 +124,24 @@ def main():
             if not args.json:
                 for name, of_name in runs.items():
                     print(f"round {i + 1}: {name:12} {of_name[-1]['s']:7.3f} s, {of_name[-1]['cpu_s']:7.3f} s of CPU")
+        different = differences(runs, shoal_arrays(annotations, results))
     found = {
-        name: {key: bench_venv.median([r[key] for r in of_name]) for key in ("s", "cpu_s", "ap")}
+        name: {key: bench_venv.median([r[key] for r in of_name]) for key in ("s", "cpu_s")}
         for name, of_name in runs.items()
     }
-    if len({f["ap"] for f in found.values()}) != 1:
-        print(f"AP differs: {found}", file=sys.stderr)
+    for text in different:
+        print(f"bench/vs_score.py: {text}", file=sys.stderr)
     print(json.dumps({
         "bench": "vs_score",
         "processor": bench_venv.processor(),
         "rounds": args.rounds,
         "hotcoco_cpu_ratio": round(found["hotcoco"]["cpu_s"] / found["shoal"]["cpu_s"], 3),
         "hotcoco_ratio": round(found["hotcoco"]["s"] / found["shoal"]["s"], 3),
+        "arrays_compared": sorted(runs.get("pycocotools", [{}])[0].get("arrays", {})),
+        "differences": len(different),
         **found,
     }))
+    sys.exit(1 if different else 0)
 
 
 if __name__ == "__main__":
