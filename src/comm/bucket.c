@@ -1,67 +1,12 @@
-// Buckets and the thread that sums them.
-#include "comm/bucket.h"
+// Which slices a bucket holds, and when it is complete.
+#include "comm/bucket_internal.h"
 
-#include <pthread.h>
+#include <stdio.h>
 
 #include "core/clock.h"
 #include "core/mem.h"
-#include "core/pulse.h"
-#include "core/profile.h"
-
-struct bucket {
-    int64_t offset, count;
-    int n_slices, pending;
-};
-
-struct buckets {
-    struct comm *comm;
-    float *grads;
-    int n_slices, n;
-    struct bucket *all;
-    int *of_slice;
-    bool *slice_ready;
-    int next; // first bucket not launched
-
-    pthread_t thread;
-    bool has_thread;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    // Under the lock:
-    int launched, summed;
-    bool stop;
-    struct error failure; // code OK while all is well
-};
 
 static const double first_bucket_mib = 1.0;
-
-// Sums launched buckets one after another until told to stop.
-static void *sum_buckets(void *argument)
-{
-    struct buckets *b = argument;
-    profile_name_thread("gradients");
-    (void)pthread_mutex_lock(&b->lock);
-    for (;;) {
-        while (!b->stop && b->summed == b->launched) (void)pthread_cond_wait(&b->changed, &b->lock);
-        if (b->stop) break;
-        const struct bucket *k = &b->all[b->summed];
-        bool broken = b->failure.code != OK;
-        (void)pthread_mutex_unlock(&b->lock);
-        struct error e = {.code = OK};
-        if (!broken) {
-            double begin = profile_begin();
-            status st = comm_sum_f32(b->comm, COMM_CHANNEL_GRADIENTS, b->grads + k->offset,
-                                     (size_t)k->count);
-            profile_end(begin, PROFILE_KIND_WORK, "all-reduce", NULL);
-            if (st != OK) error_save(st, &e);
-        }
-        (void)pthread_mutex_lock(&b->lock);
-        if (e.code != OK) b->failure = e;
-        b->summed++;
-        (void)pthread_cond_broadcast(&b->changed);
-    }
-    (void)pthread_mutex_unlock(&b->lock);
-    return NULL;
-}
 
 static void assign(struct buckets *b, double bucket_mib, const struct bucket_slice *slices)
 {
@@ -78,32 +23,39 @@ static void assign(struct buckets *b, double bucket_mib, const struct bucket_sli
     }
 }
 
-static status start_thread(struct buckets *b)
+static status make_seats(struct buckets *b)
 {
-    if (comm_size(b->comm) == 1) return OK;
-    REQUIRE(pthread_create(&b->thread, NULL, sum_buckets, b) == 0, E_NOMEM,
-            "cannot start the communication thread");
-    b->has_thread = true;
+    TRY(mem_zalloc(&b->seats, (size_t)b->n_lanes));
+    for (int i = 0; i < b->n_lanes; i++) {
+        TRY(mem_zalloc(&b->seats[i].pending, (size_t)b->n));
+        TRY(mem_zalloc(&b->seats[i].slice_ready, (size_t)b->n_slices));
+    }
     return OK;
 }
 
-status buckets_create(struct comm *c, double bucket_mib, const struct bucket_slice *slices,
-                      int n_slices, float *grads, struct buckets **out)
+// A single worker has nobody to sum with.
+static status start(struct buckets *b, bool on_gpu)
+{
+    if (comm_size(b->comm) * b->n_lanes == 1) return OK;
+    return on_gpu ? bucket_nccl_start(b) : bucket_host_start(b);
+}
+
+status buckets_create(const struct buckets_params *p, struct buckets **out)
 {
     struct buckets *b = NULL;
     TRY(mem_zalloc(&b, 1));
-    b->comm = c;
-    b->grads = grads;
-    b->n_slices = n_slices;
-    (void)pthread_mutex_init(&b->lock, NULL);
-    (void)pthread_cond_init(&b->changed, NULL);
+    b->comm = p->comm;
+    b->bf16 = p->wire == CONFIG_WIRE_BF16;
+    b->n_slices = p->n_slices;
+    b->n_lanes = p->n_lanes > 0 ? p->n_lanes : 1;
+    (void)pthread_mutex_init(&b->host.lock, NULL);
+    (void)pthread_cond_init(&b->host.changed, NULL);
     status st = OK;
-    TRY_GOTO(st, mem_zalloc(&b->all, (size_t)n_slices), fail);
-    TRY_GOTO(st, mem_zalloc(&b->of_slice, (size_t)n_slices), fail);
-    TRY_GOTO(st, mem_zalloc(&b->slice_ready, (size_t)n_slices), fail);
-    assign(b, bucket_mib, slices);
-    TRY_GOTO(st, start_thread(b), fail);
-    buckets_begin(b);
+    TRY_GOTO(st, mem_zalloc(&b->all, (size_t)p->n_slices), fail);
+    TRY_GOTO(st, mem_zalloc(&b->of_slice, (size_t)p->n_slices), fail);
+    assign(b, p->bucket_mib, p->slices);
+    TRY_GOTO(st, make_seats(b), fail);
+    TRY_GOTO(st, start(b, p->on_gpu), fail);
     *out = b;
     return OK;
 fail:
@@ -114,19 +66,36 @@ fail:
 void buckets_destroy(struct buckets *b)
 {
     if (b == NULL) return;
-    if (b->has_thread) {
-        (void)pthread_mutex_lock(&b->lock);
-        b->stop = true;
-        (void)pthread_cond_broadcast(&b->changed);
-        (void)pthread_mutex_unlock(&b->lock);
-        (void)pthread_join(b->thread, NULL);
+    bucket_host_stop(b);
+    bucket_nccl_stop(b);
+    (void)pthread_cond_destroy(&b->host.changed);
+    (void)pthread_mutex_destroy(&b->host.lock);
+    for (int i = 0; b->seats != NULL && i < b->n_lanes; i++) {
+        mem_free(b->seats[i].slice_ready);
+        mem_free(b->seats[i].pending);
     }
-    (void)pthread_cond_destroy(&b->changed);
-    (void)pthread_mutex_destroy(&b->lock);
-    mem_free(b->slice_ready);
+    mem_free(b->seats);
     mem_free(b->of_slice);
     mem_free(b->all);
     mem_free(b);
+}
+
+status buckets_meet(struct buckets *b)
+{
+    return b->gpu != NULL ? bucket_nccl_meet(b) : OK;
+}
+
+status buckets_join(struct buckets *b, int i, const struct bucket_lane *lane)
+{
+    ASSERT(i >= 0 && i < b->n_lanes && !b->seats[i].joined);
+    b->seats[i].lane = *lane;
+    b->seats[i].joined = true;
+    return b->gpu != NULL ? bucket_nccl_join(b, i) : OK;
+}
+
+void buckets_leave(struct buckets *b, int i)
+{
+    if (b != NULL && b->gpu != NULL) bucket_nccl_leave(b, i);
 }
 
 int buckets_n(const struct buckets *b)
@@ -134,49 +103,63 @@ int buckets_n(const struct buckets *b)
     return b->n;
 }
 
-void buckets_begin(struct buckets *b)
+void buckets_describe(const struct buckets *b, char *text, size_t bytes)
 {
-    for (int i = 0; i < b->n; i++) b->all[i].pending = b->all[i].n_slices;
-    for (int i = 0; i < b->n_slices; i++) b->slice_ready[i] = false;
-    b->next = 0;
-    (void)pthread_mutex_lock(&b->lock);
-    b->launched = b->summed = 0;
-    (void)pthread_mutex_unlock(&b->lock);
+    char nccl[COMM_HOST_BYTES] = "";
+    bool sums = b->gpu != NULL || comm_size(b->comm) > 1;
+    if (b->gpu != NULL) bucket_nccl_describe(b, nccl, sizeof nccl);
+    (void)snprintf(text, bytes, "%s%s (%.150s)%s", nccl, comm_backend_name(b->comm),
+                   comm_version(b->comm), sums && b->bf16 ? ", wire bf16" : "");
 }
 
-static void launch_complete(struct buckets *b)
+void buckets_begin(struct buckets *b, int lane)
 {
-    int before = b->next;
-    while (b->next < b->n && b->all[b->next].pending == 0) b->next++;
-    if (b->next == before || !b->has_thread) return;
-    (void)pthread_mutex_lock(&b->lock);
-    b->launched = b->next;
-    (void)pthread_cond_broadcast(&b->changed);
-    (void)pthread_mutex_unlock(&b->lock);
+    struct bucket_seat *s = &b->seats[lane];
+    ASSERT(s->joined && (s->goal == 0 || s->next == b->n));
+    for (int i = 0; i < b->n; i++) s->pending[i] = b->all[i].n_slices;
+    for (int i = 0; i < b->n_slices; i++) s->slice_ready[i] = false;
+    s->next = s->n_closed = 0;
+    s->goal += b->n;
 }
 
-status buckets_ready(struct buckets *b, int slice)
+static status launch_complete(struct buckets *b, int lane)
 {
-    ASSERT(slice >= 0 && slice < b->n_slices && !b->slice_ready[slice]);
-    b->slice_ready[slice] = true;
-    b->all[b->of_slice[slice]].pending--;
-    launch_complete(b);
+    struct bucket_seat *s = &b->seats[lane];
+    int before = s->next;
+    for (; s->next < b->n && s->pending[s->next] == 0; s->next++)
+        if (b->gpu != NULL) TRY(bucket_nccl_launch(b, lane, &b->all[s->next]));
+    if (b->host.runs && s->next > before) bucket_host_launch(b, lane);
     return OK;
 }
 
-status buckets_finish(struct buckets *b, double *exposed_s)
+status buckets_ready(struct buckets *b, int lane, int slice)
 {
+    struct bucket_seat *s = &b->seats[lane];
+    ASSERT(slice >= 0 && slice < b->n_slices && !s->slice_ready[slice]);
+    s->slice_ready[slice] = true;
+    s->pending[b->of_slice[slice]]--;
+    return launch_complete(b, lane);
+}
+
+status buckets_finish(struct buckets *b, int lane, double *exposed_s)
+{
+    struct bucket_seat *s = &b->seats[lane];
+    double waited_s = 0, begin_s = clock_now_s();
     for (int i = 0; i < b->n_slices; i++)
-        if (!b->slice_ready[i]) TRY(buckets_ready(b, i));
-    *exposed_s = 0;
-    if (!b->has_thread) return OK;
-    double begin = clock_now_s();
-    pulse_wait_begin();
-    (void)pthread_mutex_lock(&b->lock);
-    while (b->summed < b->n) (void)pthread_cond_wait(&b->changed, &b->lock);
-    status code = b->failure.code;
-    (void)pthread_mutex_unlock(&b->lock);
-    pulse_wait_end();
-    *exposed_s = clock_now_s() - begin;
-    return code == OK ? OK : error_restore(&b->failure);
+        if (!s->slice_ready[i]) TRY(buckets_ready(b, lane, i));
+    if (b->gpu != NULL) TRY(bucket_nccl_close(b, lane, &waited_s));
+    if (b->host.runs) {
+        TRY(bucket_host_wait(b, lane));
+        waited_s = clock_now_s() - begin_s;
+    }
+    if (exposed_s != NULL) *exposed_s = waited_s;
+    return OK;
+}
+
+void buckets_replay(struct buckets *b, int lane)
+{
+    struct bucket_seat *s = &b->seats[lane];
+    for (int i = 0; i < b->n_slices; i++) s->slice_ready[i] = true;
+    for (int i = 0; i < b->n; i++) s->pending[i] = 0;
+    s->next = s->n_closed = b->n;
 }

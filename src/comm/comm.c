@@ -6,6 +6,7 @@
 
 #include "comm/heartbeat.h"
 #include "comm/watchdog.h"
+#include "core/log.h"
 #include "core/mem.h"
 #include "core/pulse.h"
 
@@ -59,10 +60,6 @@ static const char no_pmi_cure[] =
 status comm_check(const struct config_comm_params *c)
 {
     REQUIRE(n_without_pmi() == 0, E_ARG, no_pmi_cure, n_without_pmi());
-    REQUIRE(c->backend != CONFIG_COMM_NCCL, E_UNSUPPORTED,
-            "comm.backend nccl is not in this build; use auto or mpi");
-    REQUIRE(c->wire == CONFIG_WIRE_FP32, E_UNSUPPORTED,
-            "comm.wire bf16 needs comm.backend nccl; use fp32");
     REQUIRE(c->backend != CONFIG_COMM_SELF || comm_launched_size() == 1, E_ARG,
             "comm.backend self is for one rank, but %d were started; use auto or mpi",
             comm_launched_size());
@@ -79,10 +76,11 @@ static status check_size(const struct comm *c)
     return OK;
 }
 
+// NCCL carries gradients alone (comm/nccl.h): ranks meet by MPI there too.
 static status start_backend(const struct config_comm_params *p, struct comm **out)
 {
     enum config_comm backend = p->backend;
-    if (backend == CONFIG_COMM_AUTO)
+    if (backend == CONFIG_COMM_AUTO || backend == CONFIG_COMM_NCCL)
         backend = started_by_launcher() ? CONFIG_COMM_MPI : CONFIG_COMM_SELF;
     return backend == CONFIG_COMM_MPI ? comm_mpi_create(out) : comm_self_create(out);
 }
@@ -150,6 +148,18 @@ _Noreturn void comm_abort(struct comm *c, int exit_code)
     _Exit(exit_code);
 }
 
+_Noreturn void comm_lost(struct comm *c, const char *reason)
+{
+    if (c->watchdog != NULL) watchdog_lost(c->watchdog, reason);
+    log_error("%s", reason);
+    comm_abort(c, 75);
+}
+
+void comm_set_farewell(struct comm *c, void (*farewell)(void *context), void *context)
+{
+    if (c->watchdog != NULL) watchdog_set_farewell(c->watchdog, farewell, context);
+}
+
 void comm_raise(struct comm *c)
 {
     if (c->watchdog != NULL) heartbeat_raise(watchdog_heartbeat(c->watchdog));
@@ -215,6 +225,13 @@ status comm_sum_f32(struct comm *c, enum comm_channel channel, float *data, size
         WAIT_FOR_OTHERS(st, c->ops->sum_f32(c, channel, data, n));
     else
         st = c->ops->sum_f32(c, channel, data, n);
+    pulse_beat();
+    return st;
+}
+
+status comm_sum_bf16(struct comm *c, enum comm_channel channel, uint16_t *data, size_t n)
+{
+    status st = c->ops->sum_bf16(c, channel, data, n);
     pulse_beat();
     return st;
 }

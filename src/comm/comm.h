@@ -1,6 +1,7 @@
 // Communication between ranks: one small table with an implementation for a single process (self)
-// and one for MPI; NCCL's will join it. Every function below says whether it is collective;
-// collectives are to be called by all ranks in the same order on the same channel.
+// and one for MPI. Gradients of GPUs travel by NCCL, which buckets (comm/bucket.h) call themselves;
+// all else is these functions'. Every function below says whether it is collective; collectives are
+// to be called by all ranks in the same order on the same channel.
 #ifndef SHOAL_COMM_COMM_H
 #define SHOAL_COMM_COMM_H
 
@@ -11,7 +12,7 @@
 // Traffic that may be under way at the same time from different threads of a rank.
 enum comm_channel {
     COMM_CHANNEL_CONTROL,   // the main thread's
-    COMM_CHANNEL_GRADIENTS, // the bucket thread's
+    COMM_CHANNEL_GRADIENTS, // the bucket thread's alone
     COMM_N_CHANNELS,
 };
 
@@ -23,9 +24,9 @@ struct comm;
 // many there are; 0 and 1 where none did or it did not say.
 int comm_launched_rank(void);
 int comm_launched_size(void);
-// Whether comm_create can serve c. Errors: E_UNSUPPORTED for nccl and wire bf16; E_ARG for self
-// under a launcher that started several processes, and under srun without PMI: they would all train
-// by themselves and write the same files.
+// Whether comm_create can serve c. Errors: E_ARG for self under a launcher that started several
+// processes, and under srun without PMI: they would all train by themselves and write the same
+// files.
 MUST_USE status comm_check(const struct config_comm_params *c);
 // Starts communication: MPI where c->backend says so, or where it says auto and a launcher started
 // this process (mpirun, srun); else a single rank. Where c->timeout_s > 0, from here to
@@ -37,6 +38,13 @@ MUST_USE status comm_create(const struct config_comm_params *c, struct comm **ou
 void comm_destroy(struct comm *c);
 // Takes the whole job down with this exit code, in seconds; does not return. Not collective.
 _Noreturn void comm_abort(struct comm *c, int exit_code);
+
+// For a thread that learns that communication has broken, while others wait for it: says so in the
+// watchdog's words, with step and phase, and ends the process with 75. Not collective.
+_Noreturn void comm_lost(struct comm *c, const char *reason);
+// What is to be called before comm_lost or the watchdog ends the process: it may take a second or
+// two, to take off a device what would not end by itself. NULL: nothing. Not collective.
+void comm_set_farewell(struct comm *c, void (*farewell)(void *context), void *context);
 
 int comm_rank(const struct comm *c);
 int comm_size(const struct comm *c);
@@ -51,6 +59,9 @@ const char *comm_version(const struct comm *c);
 
 // In place sums over ranks; every rank ends with the same bits. Collective.
 MUST_USE status comm_sum_f32(struct comm *c, enum comm_channel channel, float *data, size_t n);
+// bfloat16 by its bits (comm/wire.h), each sum of two rounded. On a channel that is not the main
+// thread's.
+MUST_USE status comm_sum_bf16(struct comm *c, enum comm_channel channel, uint16_t *data, size_t n);
 MUST_USE status comm_sum_f64(struct comm *c, double *data, size_t n);
 // Rank root's bytes reach all. Collective.
 MUST_USE status comm_broadcast(struct comm *c, int root, void *data, size_t bytes);

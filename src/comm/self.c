@@ -23,6 +23,12 @@ static status sum_f32(struct comm *c, enum comm_channel channel, float *data, si
     return OK;
 }
 
+static status sum_bf16(struct comm *c, enum comm_channel channel, uint16_t *data, size_t n)
+{
+    (void)c, (void)channel, (void)data, (void)n;
+    return OK;
+}
+
 static status sum_f64(struct comm *c, double *data, size_t n)
 {
     (void)c, (void)data, (void)n;
@@ -70,6 +76,7 @@ static const struct comm_ops ops = {
     .end = end,
     .abort = abort_job,
     .sum_f32 = sum_f32,
+    .sum_bf16 = sum_bf16,
     .sum_f64 = sum_f64,
     .broadcast = broadcast,
     .gather = gather,

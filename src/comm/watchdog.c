@@ -32,6 +32,8 @@ struct watchdog {
     struct heartbeat *heartbeat; // NULL while ranks do not hear of each other
     double hurry_s;              // left until the end, < 0 where none is wanted
     int hurry_code;
+    void (*farewell)(void *context); // before the end; NULL: nothing
+    void *context;
     // The thread's own:
     double now_s; // time that this thread has lived through: while the whole process was stopped
                   // (Ctrl-Z, a frozen job), nobody can be blamed for silence
@@ -60,18 +62,28 @@ static void print_peer(const struct watchdog *w, const struct heartbeat_peer *p,
                        p->phase);
 }
 
-static _Noreturn void leave_job(const struct watchdog *w, const struct pulse *p, const char *reason)
+// What limit says follows the reason.
+static void say_goodbye(const struct watchdog *w, const struct pulse *p, const char *reason,
+                        const char *limit)
 {
     char line[LINE_BYTES], who[COMM_HOST_BYTES + 64] = "", step[48] = "";
     if (w->comm != NULL && w->comm->size > 1)
         (void)snprintf(who, sizeof who, "rank %d: ", w->comm->rank);
     if (p->step > 0) (void)snprintf(step, sizeof step, "step %lld, ", (long long)p->step);
     (void)snprintf(line, sizeof line,
-                   "shoal: %serror: on %s, %s%s: %s (comm.timeout_s %g); exit code %d, --resume "
-                   "auto goes on\n",
-                   who, w->comm != NULL ? w->comm->host : "this host", step, p->phase, reason,
-                   w->timeout_s, EXIT_LOST);
+                   "shoal: %serror: on %s, %s%s: %s%s; exit code %d, --resume auto goes on\n", who,
+                   w->comm != NULL ? w->comm->host : "this host", step, p->phase, reason, limit,
+                   EXIT_LOST);
     write_line(line);
+}
+
+// The guard's way out, under the lock.
+static _Noreturn void leave_job(const struct watchdog *w, const struct pulse *p, const char *reason)
+{
+    char limit[64];
+    (void)snprintf(limit, sizeof limit, " (comm.timeout_s %g)", w->timeout_s);
+    say_goodbye(w, p, reason, limit);
+    if (w->farewell != NULL) w->farewell(w->context);
     _Exit(EXIT_LOST);
 }
 
@@ -198,6 +210,24 @@ void watchdog_hurry(struct watchdog *w, double seconds, int exit_code)
     (void)pthread_mutex_lock(&w->lock);
     w->hurry_s = seconds;
     w->hurry_code = exit_code;
+    (void)pthread_mutex_unlock(&w->lock);
+}
+
+_Noreturn void watchdog_lost(struct watchdog *w, const char *reason)
+{
+    static const double patience_s = 5;
+    struct pulse p = pulse_now();
+    watchdog_hurry(w, patience_s, EXIT_LOST);
+    say_goodbye(w, &p, reason, "");
+    if (w->farewell != NULL) w->farewell(w->context);
+    _Exit(EXIT_LOST);
+}
+
+void watchdog_set_farewell(struct watchdog *w, void (*farewell)(void *context), void *context)
+{
+    (void)pthread_mutex_lock(&w->lock);
+    w->farewell = farewell;
+    w->context = context;
     (void)pthread_mutex_unlock(&w->lock);
 }
 

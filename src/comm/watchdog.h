@@ -16,6 +16,9 @@ MUST_USE status watchdog_join(struct watchdog *w, struct comm *c);
 void watchdog_leave(struct watchdog *w);
 // The process is about to end with exit_code: if it has not within seconds, w ends it.
 void watchdog_hurry(struct watchdog *w, double seconds, int exit_code);
+// comm_lost and comm_set_farewell (comm.h).
+_Noreturn void watchdog_lost(struct watchdog *w, const char *reason);
+void watchdog_set_farewell(struct watchdog *w, void (*farewell)(void *context), void *context);
 void watchdog_destroy(struct watchdog *w); // w may be NULL
 // NULL before watchdog_join.
 struct heartbeat *watchdog_heartbeat(struct watchdog *w);

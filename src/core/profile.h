@@ -14,7 +14,7 @@
 #include "core/status.h"
 
 enum profile_kind {
-    PROFILE_KIND_PHASE,    // parts of a step, on the main thread; they do not overlap
+    PROFILE_KIND_PHASE,    // parts of a step, on a device's thread; they do not overlap there
     PROFILE_KIND_FORWARD,  // an op of the tape, or a kernel that is none
     PROFILE_KIND_BACKWARD, // an op's backward
     PROFILE_KIND_PART,     // within one of the above

@@ -17,6 +17,18 @@ status gpu_open(int number, bool tf32, bool deterministic, struct stream **out)
     FAIL(E_UNSUPPORTED, "this program was built without a GPU backend");
 }
 
+void *gpu_native_stream(const struct stream *s)
+{
+    (void)s;
+    return NULL;
+}
+
+int gpu_number(const struct stream *s)
+{
+    (void)s;
+    return 0;
+}
+
 const struct backend_ops *gpu_backend(void)
 {
     return NULL;

@@ -29,6 +29,10 @@ void gpu_find(struct gpu_list *out);
 // deterministic: only engines that always give the same bits. Errors: E_UNSUPPORTED where there is
 // no such device or a library is missing; E_DEVICE.
 MUST_USE status gpu_open(int number, bool tf32, bool deterministic, struct stream **out);
+// What a stream that gpu_open made is to CUDA: its cudaStream_t, and the device's number. For those
+// who order work of other libraries by it.
+void *gpu_native_stream(const struct stream *s);
+int gpu_number(const struct stream *s);
 // Its functions; NULL where the program was built without.
 const struct backend_ops *gpu_backend(void);
 

@@ -9,7 +9,7 @@
 #include "train/command_line.h"
 #include "train/command_run.h"
 #include "train/profile_report.h"
-#include "train/replica.h"
+#include "train/team.h"
 #include "train/weights.h"
 
 #include <string.h>
@@ -73,7 +73,7 @@ static void batch_fini(struct batch *b)
     mem_free(b->images);
 }
 
-static status batch_init(const struct request *q, int rank, struct batch *b)
+static status batch_init(const struct request *q, int worker, struct batch *b)
 {
     *b = (struct batch){.n_images = (int)q->images, .n_groups = 1};
     TRY(mem_zalloc(&b->images, (size_t)q->images));
@@ -82,7 +82,7 @@ static status batch_init(const struct request *q, int rank, struct batch *b)
         (struct batch_group){.n = (int)q->images, .h = (int)q->height, .w = (int)q->width};
     TRY(mem_alloc(&b->groups[0].pixels, 3 * (size_t)(q->images * q->height * q->width)));
     for (int i = 0; i < b->n_images; i++) {
-        uint64_t number = (uint64_t)(rank * b->n_images + i);
+        uint64_t number = (uint64_t)(worker * b->n_images + i);
         TRY(fill_image(q, b, i, rng_key((uint64_t)q->seed, 0, number, RNG_PURPOSE_TEST)));
     }
     return OK;
@@ -107,51 +107,83 @@ static status tame(struct params *params)
     return OK;
 }
 
-static status build(const struct request *q, const struct config *c, struct comm *comm,
-                    struct replica **out)
+// A rank's devices, each with a batch of its own.
+struct bench {
+    const struct request *request;
+    struct team *team;
+    struct batch *batches; // by lane
+};
+
+static status load_weights(void *context, int lane)
 {
-    TRY(replica_create(c, N_LABELS, comm, out));
-    if (!q->infer) TRY(replica_prepare_training(*out, c, comm));
-    struct params *params = detector_params((*out)->model);
-    TRY(detector_init((*out)->model, (uint64_t)c->train.seed));
+    const struct bench *b = context;
+    struct params *params = detector_params(b->team->replicas[lane]->model);
+    const char *init = b->team->config->train.init;
     TRY(tame(params));
-    if (c->train.init[0] != '\0') TRY(weights_load(params, c->train.init, WEIGHTS_MODE_INIT));
-    return detector_refresh((*out)->model);
+    return init[0] != '\0' ? weights_load(params, init, WEIGHTS_MODE_INIT) : OK;
 }
 
-static status train_once(struct replica *r, const struct batch *b, const struct comm *comm,
-                         double *exposed_s)
+static status draw_batch(void *context, int lane)
 {
+    struct bench *b = context;
+    return batch_init(b->request, team_worker(b->team, lane), &b->batches[lane]);
+}
+
+static status build(struct bench *b, const struct config *c, struct comm *comm)
+{
+    TRY(team_create(c, N_LABELS, comm, &b->team));
+    if (!b->request->infer) TRY(team_prepare_training(b->team));
+    TRY(team_init_weights(b->team, (uint64_t)c->train.seed));
+    TRY(crew_each(b->team->crew, load_weights, b));
+    TRY(mem_zalloc(&b->batches, (size_t)b->team->n));
+    TRY(crew_each(b->team->crew, draw_batch, b));
+    return team_refresh(b->team);
+}
+
+static status train_lane(void *context, int lane)
+{
+    const struct bench *b = context;
+    struct replica *r = b->team->replicas[lane];
+    const struct batch *batch = &b->batches[lane];
     struct replica_losses losses;
-    double norm;
     TRY(replica_begin_step(r, &losses));
-    TRY(replica_micro_batch(r, b, 1, 0, b->n_images * comm_size(comm), true, &losses));
+    TRY(replica_micro_batch(r, batch, 1, 0, batch->n_images * team_n_workers(b->team), true,
+                            &losses));
     REQUIRE(losses.bad_term == NULL, E_FORMAT, "%s is not finite", losses.bad_term);
+    return OK;
+}
+
+static status train_once(struct bench *b, double *exposed_s)
+{
+    double norm;
+    TRY(crew_each(b->team->crew, train_lane, b));
     double begin = profile_begin();
-    TRY(buckets_finish(r->buckets, exposed_s));
+    TRY(team_finish_gradients(b->team, exposed_s));
     profile_end(begin, PROFILE_KIND_PHASE, "all-reduce exposed", NULL);
     begin = profile_begin();
-    TRY(optimizer_step(r->optimizer, 0, 1, &norm));
-    TRY(detector_refresh(r->model));
+    TRY(team_update(b->team, 0, 1, &norm));
     profile_end(begin, PROFILE_KIND_PHASE, "optimizer", NULL);
     return OK;
 }
 
-static status infer_once(struct replica *r, const struct batch *b)
+static status infer_lane(void *context, int lane)
 {
+    const struct bench *b = context;
     struct detector_result found;
     double begin = profile_begin();
-    TRY(replica_detect(r, b, &found));
+    TRY(replica_detect(b->team->replicas[lane], &b->batches[lane], &found));
     profile_end(begin, PROFILE_KIND_PHASE, "forward", NULL);
     detector_result_fini(&found);
     return OK;
 }
 
-static void report(const struct request *q, const struct config *c, const struct comm *comm,
-                   const struct replica *r, const struct bench_lap *laps, double exposed_s)
+static void report(const struct bench *b, const struct bench_lap *laps, double exposed_s)
 {
+    const struct request *q = b->request;
+    const struct config *c = b->team->config;
     struct json_write w;
     int n = (int)q->steps;
+    int64_t images = q->images * team_n_workers(b->team);
     struct bench_lap m = bench_median(laps, n);
     bench_begin(&w, "step");
     json_write_text(&w, "mode", q->infer ? "infer" : "train");
@@ -161,53 +193,54 @@ static void report(const struct request *q, const struct config *c, const struct
     json_write_integer(&w, "images", q->images);
     json_write_integer(&w, "height", q->height);
     json_write_integer(&w, "width", q->width);
-    json_write_integer(&w, "ranks", comm_size(comm));
+    json_write_integer(&w, "ranks", comm_size(b->team->comm));
+    json_write_integer(&w, "devices_per_rank", b->team->n);
     json_write_integer(&w, "steps", q->steps);
-    bench_write_device(&w, r->device);
+    bench_write_device(&w, b->team->replicas[0]->device);
     bench_write_laps(&w, "step", laps, n);
-    json_write_digits(&w, "images_per_s", (double)(q->images * comm_size(comm)) / m.wall_s, 6);
-    json_write_digits(&w, "cpu_s_per_image", m.cpu_s / (double)q->images, 6);
+    json_write_digits(&w, "images_per_s", (double)images / m.wall_s, 6);
+    json_write_digits(&w, "cpu_s_per_image", m.cpu_s / (double)(q->images * b->team->n), 6);
     if (!q->infer) json_write_digits(&w, "comm_exposed_s", exposed_s / n, 6);
     bench_end(&w);
 }
 
-static status measure(const struct request *q, const struct config *c, struct comm *comm,
-                      struct replica *r, const struct batch *b)
+static status measure(struct bench *b)
 {
+    const struct request *q = b->request;
     struct bench_lap laps[BENCH_MAX_LAPS];
     struct profile_tracks warm;
     double exposed_s = 0, exposed;
     for (int64_t i = -q->warmup; i < q->steps; i++) {
         if (i == 0) { // the profile, too, is of what follows
-            TRY(comm_barrier(comm));
+            TRY(comm_barrier(b->team->comm));
             exposed_s = 0;
             TRY(profile_take(&warm));
             profile_tracks_fini(&warm);
         }
         struct bench_lap begin = bench_now();
-        TRY(q->infer ? infer_once(r, b) : train_once(r, b, comm, &exposed));
+        TRY(q->infer ? crew_each(b->team->crew, infer_lane, b) : train_once(b, &exposed));
         if (i >= 0) laps[i] = bench_since(begin);
         if (!q->infer) exposed_s += exposed;
     }
-    if (comm_rank(comm) != 0) return OK;
-    report(q, c, comm, r, laps, exposed_s);
+    if (comm_rank(b->team->comm) != 0) return OK;
+    report(b, laps, exposed_s);
     profile_report(q->trace);
     return OK;
 }
 
 static status body(void *context, const struct config *c, struct comm *comm)
 {
+    struct bench b = {.request = context};
     const struct request *q = context;
-    struct replica *r = NULL;
-    struct batch b = {0};
     status st = OK;
-    TRY_GOTO(st, batch_init(q, comm_rank(comm), &b), out);
-    TRY_GOTO(st, build(q, c, comm, &r), out);
-    TRY_GOTO(st, measure(q, c, comm, r, &b), out);
+    TRY_GOTO(st, build(&b, c, comm), out);
+    if (!q->infer) TRY_GOTO(st, team_meet(b.team), out);
+    TRY_GOTO(st, measure(&b), out);
 out:
     command_run_check(comm, st);
-    replica_destroy(r);
-    batch_fini(&b);
+    for (int i = 0; b.batches != NULL && i < b.team->n; i++) batch_fini(&b.batches[i]);
+    mem_free(b.batches);
+    team_destroy(b.team);
     return st;
 }
 
@@ -239,7 +272,7 @@ status command_bench_step(int argc, char **argv)
     struct request q = {
         .images = 2, .height = 480, .width = 640, .steps = 5, .warmup = 2, .seed = 1};
     const struct command_line_option options[] = {
-        {"images", COMMAND_LINE_INTEGER, &q.images, "N", "a step and rank (2)", 1, 1024, false},
+        {"images", COMMAND_LINE_INTEGER, &q.images, "N", "a step and device (2)", 1, 1024, false},
         {"height", COMMAND_LINE_INTEGER, &q.height, "PIXELS", "(480)", 64, 8192, false},
         {"width", COMMAND_LINE_INTEGER, &q.width, "PIXELS", "(640)", 64, 8192, false},
         {"steps", COMMAND_LINE_INTEGER, &q.steps, "N", "to measure (5)", 1, BENCH_MAX_LAPS, false},

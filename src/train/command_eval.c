@@ -70,15 +70,15 @@ static status report(const struct request *q, const struct validation *v)
 }
 
 static status evaluate(const struct request *q, const struct config *c, struct comm *comm,
-                       const struct dataset *d, const struct label_set *labels, struct replica *r)
+                       const struct dataset *d, const struct label_set *labels, struct team *t)
 {
     struct validation v;
     status st = OK;
-    if (comm_rank(comm) == 0) st = prepare(q, r, labels, c->data.val);
+    if (comm_rank(comm) == 0) st = prepare(q, t->replicas[0], labels, c->data.val);
     TRY(comm_all_ok(comm, st));
-    TRY(replica_broadcast(r, comm));
-    TRY(detector_refresh(r->model));
-    TRY(validate_run(r, comm, c, d, labels, q->results, &v));
+    TRY(team_broadcast(t));
+    TRY(team_refresh(t));
+    TRY(validate_run(t, d, labels, q->results, &v));
     if (comm_rank(comm) == 0) st = report(q, &v);
     if (comm_rank(comm) == 0) profile_report(NULL);
     validation_fini(&v);
@@ -95,16 +95,16 @@ static status body(void *context, const struct config *c, struct comm *comm)
 {
     struct dataset *d = NULL;
     struct label_set labels = {0};
-    struct replica *r = NULL;
+    struct team *t = NULL;
     status st = OK;
     TRY_GOTO(st, comm_all_ok(comm, open_data(c, &d, &labels)), out);
     TRY_GOTO(st, comm_agree(comm, "data.val", dataset_checksum(d)), out);
-    st = replica_create(c, label_set_n_outputs(&labels), comm, &r);
+    st = team_create(c, label_set_n_outputs(&labels), comm, &t);
     TRY_GOTO(st, comm_all_ok(comm, st), out);
-    TRY_GOTO(st, evaluate(context, c, comm, d, &labels, r), out);
+    TRY_GOTO(st, evaluate(context, c, comm, d, &labels, t), out);
 out:
     command_run_check(comm, st);
-    replica_destroy(r);
+    team_destroy(t);
     label_set_fini(&labels);
     dataset_close(d);
     return st;

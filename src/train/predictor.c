@@ -9,7 +9,6 @@
 static void forget_machine(struct config *c)
 {
     c->train.device = CONFIG_DEVICE_AUTO;
-    c->train.devices_per_rank = 1;
     c->train.threads = 0;
     if (c->train.precision == CONFIG_PRECISION_TF32) c->train.precision = CONFIG_PRECISION_FP32;
 }
@@ -26,6 +25,7 @@ static status read_settings(struct predictor *p, const char *weights, const char
     else if (info.config_yaml != NULL)
         st = config_parse(info.config_yaml, weights, &p->config);
     bool any = config_path != NULL || info.config_yaml != NULL;
+    p->config.train.devices_per_rank = 1; // a picture at a time
     if (st == OK && any && config_path == NULL) forget_machine(&p->config);
     weights_info_fini(&info);
     TRY(st);
@@ -37,7 +37,7 @@ static status read_settings(struct predictor *p, const char *weights, const char
 
 static status build(struct predictor *p, const char *weights, struct comm *comm)
 {
-    TRY(replica_create(&p->config, label_set_n_outputs(&p->labels), comm, &p->replica));
+    TRY(replica_create(&p->config, label_set_n_outputs(&p->labels), comm, 0, &p->replica));
     TRY(weights_load(detector_params(p->replica->model), weights, WEIGHTS_MODE_EXACT));
     return detector_refresh(p->replica->model);
 }

@@ -1,5 +1,5 @@
-// A worker: one device with its model, tape, optimizer and gradient buckets. Turns micro-batches
-// into summed gradients, and gradients into a step.
+// A worker: one device with its model, tape and optimizer. Turns micro-batches into gradients,
+// which its lane of the rank's buckets sums.
 #ifndef SHOAL_TRAIN_REPLICA_H
 #define SHOAL_TRAIN_REPLICA_H
 
@@ -9,27 +9,24 @@
 #include "train/optimizer.h"
 
 struct replica {
+    int lane; // its number among this rank's
     struct device *device;
     struct detector *model;
     struct tape *tape;
     struct optimizer *optimizer; // NULL where only evaluating
-    struct buckets *buckets;     // likewise
+    struct buckets *buckets;     // the team's (train/team.h), borrowed; likewise
     int *slice_of_param;         // bucket slice by param number, -1 where not trainable
+    struct bucket_slice *slices;
+    int n_slices;
 };
 
-// Opens the device that c->train.device names, and builds the model with zero weights.
-// E_UNSUPPORTED for cuda in a build or on a machine without it.
-MUST_USE status replica_create(const struct config *c, int n_labels, struct comm *comm,
+// Opens the device that c->train.device names for device number lane of this rank, and builds the
+// model with zero weights. E_UNSUPPORTED for cuda in a build or on a machine without it.
+MUST_USE status replica_create(const struct config *c, int n_labels, struct comm *comm, int lane,
                                struct replica **out);
-// Adds optimizer and buckets. comm is borrowed.
-MUST_USE status replica_prepare_training(struct replica *r, const struct config *c,
-                                         struct comm *comm);
+// Adds the optimizer, and lays the slices of gradients out for buckets of n_workers in all.
+MUST_USE status replica_prepare_training(struct replica *r, const struct config *c, int n_workers);
 void replica_destroy(struct replica *r);
-
-// Rank zero's parameters and optimizer state reach every rank. Collective; refresh afterwards.
-MUST_USE status replica_broadcast(struct replica *r, struct comm *comm);
-// Replaces running statistics (BN's) by their mean over ranks, so that all go on alike. Collective.
-MUST_USE status replica_average_statistics(struct replica *r, struct comm *comm);
 
 enum { REPLICA_IDS_BYTES = 512 };
 

@@ -10,7 +10,7 @@
 status replica_begin_step(struct replica *r, struct replica_losses *losses)
 {
     memset(losses, 0, sizeof *losses);
-    buckets_begin(r->buckets);
+    buckets_begin(r->buckets, r->lane);
     return params_zero_grads(detector_params(r->model));
 }
 
@@ -97,7 +97,7 @@ static status read_losses(struct replica *r, const struct batch *b,
 static status grad_ready(void *context, struct param *p)
 {
     struct replica *r = context;
-    return buckets_ready(r->buckets, r->slice_of_param[p->number]);
+    return buckets_ready(r->buckets, r->lane, r->slice_of_param[p->number]);
 }
 
 static status forward_backward(struct replica *r, const struct batch *b, uint64_t seed,

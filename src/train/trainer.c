@@ -36,7 +36,7 @@ static status agree_on_data(struct trainer *t)
 static void describe_layout(struct trainer *t)
 {
     const struct config *c = t->config;
-    const struct device *d = t->replica->device;
+    const struct device *d = t->team->replicas[0]->device;
     struct checkpoint_layout *l = &t->layout;
     struct backend_description what;
     d->ops->describe(d->stream, &what);
@@ -44,8 +44,7 @@ static void describe_layout(struct trainer *t)
     l->devices_per_rank = c->train.devices_per_rank;
     l->threads = what.threads;
     l->micro_batch = c->train.micro_batch;
-    (void)snprintf(l->comm, sizeof l->comm, "%s (%.200s)", comm_backend_name(t->comm),
-                   comm_version(t->comm));
+    buckets_describe(t->team->buckets, l->comm, sizeof l->comm);
     (void)snprintf(l->device, sizeof l->device, "%s: %s", d->ops->name, what.device);
     (void)snprintf(l->library, sizeof l->library, "%s", what.library);
     (void)snprintf(l->version, sizeof l->version, "%s", SHOAL_VERSION);
@@ -54,10 +53,10 @@ static void describe_layout(struct trainer *t)
 static status load_weights(struct trainer *t, const struct resume *resume)
 {
     const struct config *c = t->config;
-    struct params *params = detector_params(t->replica->model);
+    const struct replica *r = t->team->replicas[0];
+    struct params *params = detector_params(r->model);
     pulse_enter("loading weights");
-    if (resume->folder != NULL)
-        return checkpoint_load(resume->folder, params, t->replica->optimizer);
+    if (resume->folder != NULL) return checkpoint_load(resume->folder, params, r->optimizer);
     if (c->train.init[0] != '\0') return weights_load(params, c->train.init, WEIGHTS_MODE_INIT);
     return OK;
 }
@@ -75,15 +74,15 @@ static status check_resume(struct trainer *t, const struct resume *resume)
     return OK;
 }
 
-// Weights are drawn by every rank alike; what comes from files, rank zero reads.
+// Weights are drawn by every worker alike; what comes from files, rank zero reads.
 static status build_own_model(struct trainer *t, const struct resume *resume)
 {
     const struct config *c = t->config;
     pulse_enter("building the model");
-    TRY(replica_create(c, label_set_n_outputs(&t->labels), t->comm, &t->replica));
-    TRY(replica_prepare_training(t->replica, c, t->comm));
+    TRY(team_create(c, label_set_n_outputs(&t->labels), t->comm, &t->team));
+    TRY(team_prepare_training(t->team));
     describe_layout(t);
-    TRY(detector_init(t->replica->model, (uint64_t)c->train.seed));
+    TRY(team_init_weights(t->team, (uint64_t)c->train.seed));
     if (comm_rank(t->comm) != 0) return OK;
     TRY(check_resume(t, resume));
     return load_weights(t, resume);
@@ -92,8 +91,10 @@ static status build_own_model(struct trainer *t, const struct resume *resume)
 static status build_model(struct trainer *t, const struct resume *resume)
 {
     TRY(comm_all_ok(t->comm, build_own_model(t, resume)));
-    TRY(replica_broadcast(t->replica, t->comm));
-    return detector_refresh(t->replica->model);
+    pulse_enter("meeting the other devices");
+    TRY(team_meet(t->team));
+    TRY(team_broadcast(t->team));
+    return team_refresh(t->team);
 }
 
 static status open_logs(struct trainer *t, const struct resume *resume)
@@ -120,35 +121,46 @@ static status open_logs(struct trainer *t, const struct resume *resume)
     return checkpoint_remove_done(c->train.out_dir);
 }
 
-static status start_loader(struct trainer *t)
+// The rank's decoding threads are shared out among its devices.
+static status start_loader(struct trainer *t, int lane)
 {
     const struct config *c = t->config;
+    int n = c->train.devices_per_rank, workers = c->data.workers / n;
     struct loader_params params = {.dataset = t->train,
                                    .input = &c->input,
-                                   .workers = c->data.workers,
+                                   .workers = workers > 0 ? workers : 1,
                                    .prefetch = c->data.prefetch,
                                    .training = true,
                                    .drop_empty = c->data.drop_empty,
                                    .seed = c->train.seed,
-                                   .worker = comm_rank(t->comm),
-                                   .n_workers = comm_size(t->comm),
+                                   .worker = comm_rank(t->comm) * n + lane,
+                                   .n_workers = comm_size(t->comm) * n,
                                    .batch = c->train.batch,
                                    .micro_batch = c->train.micro_batch,
                                    .first_step = t->step};
-    return loader_create(&params, &t->loader);
+    return loader_create(&params, &t->lanes[lane].loader);
+}
+
+static status start_loaders(struct trainer *t)
+{
+    int n = t->config->train.devices_per_rank;
+    TRY(mem_zalloc(&t->lanes, (size_t)n));
+    for (int i = 0; i < n; i++) TRY(start_loader(t, i));
+    return OK;
 }
 
 static void say_plan(const struct trainer *t)
 {
     const struct config *c = t->config;
     const struct schedule *s = &t->schedule;
-    struct params *params = detector_params(t->replica->model);
+    struct params *params = detector_params(t->team->replicas[0]->model);
     log_info("%s %s %s: %lld trainable weights in %d buckets; %d labels", c->model.name,
              config_backbone_name(c->model.backbone), config_norm_name(c->model.norm),
-             (long long)params_n_trainable(params), buckets_n(t->replica->buckets),
+             (long long)params_n_trainable(params), buckets_n(t->team->buckets),
              label_set_n_outputs(&t->labels));
-    log_info("%d ranks x %d threads (%s), %s, comm %s", t->layout.ranks, t->layout.threads,
-             t->layout.device, t->layout.library, t->layout.comm);
+    log_info("%d ranks x %d devices x %d threads (%s), %s, comm %s", t->layout.ranks,
+             t->layout.devices_per_rank, t->layout.threads, t->layout.device, t->layout.library,
+             t->layout.comm);
     log_info("%" PRIu64 " images, %" PRId64 " steps of %d an epoch; %" PRId64
              " steps in all; lr %g after %" PRId64 " warm-up steps",
              dataset_n_images(t->train), s->steps_per_epoch, c->train.batch, s->total_steps,
@@ -170,7 +182,7 @@ static status set_up(struct trainer *t, const char *wanted, bool *done)
     *done = resume.step >= t->schedule.total_steps && done_step >= t->schedule.total_steps;
     if (*done) goto out;
     t->step = resume.step;
-    TRY_GOTO(st, comm_all_ok(t->comm, start_loader(t)), out); // refuses batches that do not divide
+    TRY_GOTO(st, comm_all_ok(t->comm, start_loaders(t)), out); // refuses batches that do not divide
     TRY_GOTO(st, build_model(t, &resume), out);
     if (comm_rank(t->comm) == 0) st = open_logs(t, &resume);
     TRY_GOTO(st, comm_all_ok(t->comm, st), out);
@@ -202,10 +214,12 @@ status trainer_create(const struct config *c, struct comm *comm, const char *res
 void trainer_destroy(struct trainer *t)
 {
     if (t == NULL) return;
-    loader_destroy(t->loader);
+    for (int i = 0; t->lanes != NULL && i < t->config->train.devices_per_rank; i++)
+        loader_destroy(t->lanes[i].loader);
     metrics_close(t->metrics);
     checkpoint_writer_destroy(t->writer);
-    replica_destroy(t->replica);
+    team_destroy(t->team);
+    mem_free(t->lanes);
     label_set_fini(&t->labels);
     dataset_close(t->val);
     dataset_close(t->train);

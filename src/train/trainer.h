@@ -5,16 +5,22 @@
 #include "core/progress.h"
 #include "train/checkpoint.h"
 #include "train/metrics.h"
-#include "train/replica.h"
 #include "train/schedule.h"
+#include "train/team.h"
+
+struct trainer_lane { // a device's part of the step under way
+    struct loader *loader;
+    struct replica_losses losses;
+    double data_wait_s;
+};
 
 struct trainer {
     const struct config *config; // borrowed
     struct comm *comm;           // borrowed
     struct dataset *train, *val;
     struct label_set labels;
-    struct replica *replica;
-    struct loader *loader;
+    struct team *team;
+    struct trainer_lane *lanes; // by lane of the team
     struct schedule schedule;
     int64_t step;  // steps done
     bool stopping; // some rank was asked to; the same on all ranks

@@ -21,38 +21,60 @@ struct step_times {
     double begin_s, data_wait_s, compute_s, comm_exposed_s; // compute: forward, backward, update
 };
 
-// This worker's images of the step, micro-batch by micro-batch; finished gradients go out at once.
-static status run_micro_batches(struct trainer *t, struct replica_losses *losses,
-                                struct step_times *times)
+static status one_micro_batch(struct trainer *t, int lane, int *left)
 {
     const struct config *c = t->config;
-    uint64_t epoch = (uint64_t)schedule_epoch(&t->schedule, t->step);
-    int left = c->train.batch / comm_size(t->comm);
-    while (left > 0) {
-        struct batch *b = NULL;
-        double begin = profile_begin();
-        pulse_enter("loading data");
-        TRY(loader_next(t->loader, &b, &times->data_wait_s));
-        profile_end(begin, PROFILE_KIND_PHASE, "load wait", NULL);
-        left -= b->n_images;
-        status st = replica_micro_batch(t->replica, b, (uint64_t)c->train.seed, epoch,
-                                        c->train.batch, left == 0, losses);
-        batch_destroy(b);
-        TRY(st);
+    struct trainer_lane *own = &t->lanes[lane];
+    struct batch *b = NULL;
+    double begin = profile_begin();
+    pulse_enter("loading data");
+    TRY(loader_next(own->loader, &b, &own->data_wait_s));
+    profile_end(begin, PROFILE_KIND_PHASE, "load wait", NULL);
+    *left -= b->n_images;
+    status st = replica_micro_batch(t->team->replicas[lane], b, (uint64_t)c->train.seed,
+                                    (uint64_t)schedule_epoch(&t->schedule, t->step), c->train.batch,
+                                    *left == 0, &own->losses);
+    batch_destroy(b);
+    return st;
+}
+
+// A worker's images of the step, micro-batch by micro-batch; finished gradients go out at once.
+static status run_micro_batches(void *context, int lane)
+{
+    struct trainer *t = context;
+    int left = t->config->train.batch / team_n_workers(t->team);
+    t->lanes[lane].data_wait_s = 0;
+    TRY(replica_begin_step(t->team->replicas[lane], &t->lanes[lane].losses));
+    while (left > 0 && !crew_failed(t->team->crew)) TRY(one_micro_batch(t, lane, &left));
+    return OK;
+}
+
+// "TERM of image ID, ID; ..." of every lane that met one; the caller's.
+static status list_bad(const struct trainer *t, char **text)
+{
+    *text = NULL;
+    TRY(mem_strdup("", text));
+    for (int i = 0; i < t->team->n; i++) {
+        const struct replica_losses *l = &t->lanes[i].losses;
+        char *longer = NULL;
+        if (l->bad_term == NULL) continue;
+        TRY(mem_printf(&longer, "%s%s of image %s;", *text, l->bad_term, l->bad_ids));
+        mem_free(*text);
+        *text = longer;
     }
     return OK;
 }
 
 // A loss that is not finite stops every rank before the update; rank zero names the images.
-static status stop_if_bad(struct trainer *t, const struct replica_losses *own, double n_bad)
+static status stop_if_bad(struct trainer *t, double n_bad)
 {
-    if (n_bad == 0) return OK;
-    char mine[REPLICA_IDS_BYTES + 64] = "", *all = NULL;
+    char *mine = NULL, *all = NULL;
     size_t *offset = NULL;
-    if (own->bad_term != NULL)
-        (void)snprintf(mine, sizeof mine, "%s of image %s;", own->bad_term, own->bad_ids);
-    TRY(mem_alloc(&offset, (size_t)comm_size(t->comm) + 1));
-    status st = comm_gather(t->comm, mine, strlen(mine), &all, offset);
+    status st = OK;
+    if (n_bad == 0) return OK;
+    TRY_GOTO(st, list_bad(t, &mine), out);
+    TRY_GOTO(st, mem_alloc(&offset, (size_t)comm_size(t->comm) + 1), out);
+    st = comm_gather(t->comm, mine, strlen(mine), &all, offset);
     if (st == OK) {
         int n = comm_rank(t->comm) == 0 ? (int)offset[comm_size(t->comm)] : 0;
         error_set(__FILE__, __LINE__,
@@ -61,35 +83,40 @@ static status stop_if_bad(struct trainer *t, const struct replica_losses *own, d
                   t->step + 1, n, all != NULL ? all : "");
         st = comm_all_ok(t->comm, E_FORMAT); // rank zero's message is the one that counts
     }
+out:
+    mem_free(mine);
     mem_free(all);
     mem_free(offset);
     return st;
 }
 
-// Sums losses over ranks; every rank ends with the same means over the global batch. Requests to
-// stop travel along: all ranks learn of one after the same step.
-static status share_losses(struct trainer *t, struct replica_losses *losses,
-                           double mean[DETECTOR_MAX_LOSSES], double *loss)
+// Sums losses over the lanes, then over ranks; every rank ends with the same means over the global
+// batch. Requests to stop travel along: all ranks learn of one after the same step.
+static status share_losses(struct trainer *t, double mean[DETECTOR_MAX_LOSSES], double *loss)
 {
     enum { BAD = DETECTOR_MAX_LOSSES, STOP, N_SUMS };
-    double sums[N_SUMS];
-    memcpy(sums, losses->sum, sizeof losses->sum);
-    sums[BAD] = losses->bad_term != NULL;
+    double sums[N_SUMS] = {0};
+    for (int i = 0; i < t->team->n; i++) {
+        const struct replica_losses *l = &t->lanes[i].losses;
+        for (int k = 0; k < l->n; k++) sums[k] += l->sum[k];
+        sums[BAD] += l->bad_term != NULL;
+    }
     sums[STOP] = stop_request_seen();
     TRY(comm_sum_f64(t->comm, sums, N_SUMS));
-    TRY(stop_if_bad(t, losses, sums[BAD]));
+    TRY(stop_if_bad(t, sums[BAD]));
     t->stopping = sums[STOP] > 0;
     *loss = 0;
-    for (int i = 0; i < losses->n; i++) {
+    for (int i = 0; i < t->lanes[0].losses.n; i++) {
         mean[i] = sums[i] / (double)t->config->train.batch;
         *loss += mean[i];
     }
     return OK;
 }
 
-static status log_step(struct trainer *t, const struct replica_losses *losses, const double *mean,
-                       double loss, const struct step_times *times)
+static status log_step(struct trainer *t, const double *mean, double loss,
+                       const struct step_times *times)
 {
+    const struct replica_losses *losses = &t->lanes[0].losses; // for the names
     double step_s = clock_now_s() - times->begin_s;
     if (t->metrics == NULL) return OK;
     struct metrics_step s = {.step = t->step,
@@ -110,30 +137,36 @@ static status log_step(struct trainer *t, const struct replica_losses *losses, c
     return OK;
 }
 
+// Of the device that waited longest: the others waited for it.
+static double longest_data_wait(const struct trainer *t)
+{
+    double longest_s = 0;
+    for (int i = 0; i < t->team->n; i++)
+        if (t->lanes[i].data_wait_s > longest_s) longest_s = t->lanes[i].data_wait_s;
+    return longest_s;
+}
+
 static status one_step(struct trainer *t, struct progress *progress)
 {
     struct step_times times = {.begin_s = clock_now_s()};
-    struct replica *r = t->replica;
-    struct replica_losses losses;
     double mean[DETECTOR_MAX_LOSSES] = {0}, loss, norm;
-    TRY(replica_begin_step(r, &losses));
     pulse_set_step(t->step + 1);
     pulse_enter("loading data");
     fault_strike(comm_rank(t->comm), t->step + 1);
-    TRY(run_micro_batches(t, &losses, &times));
+    TRY(crew_each(t->team->crew, run_micro_batches, t));
+    times.data_wait_s = longest_data_wait(t);
     double begin = profile_begin(), own_s = clock_now_s() - times.begin_s;
     pulse_enter("summing gradients");
-    TRY(buckets_finish(r->buckets, &times.comm_exposed_s));
+    TRY(team_finish_gradients(t->team, &times.comm_exposed_s));
     profile_end(begin, PROFILE_KIND_PHASE, "all-reduce exposed", NULL);
     begin = profile_begin();
     pulse_enter("sharing losses");
-    TRY(share_losses(t, &losses, mean, &loss));
+    TRY(share_losses(t, mean, &loss));
     profile_end(begin, PROFILE_KIND_PHASE, "losses shared", NULL);
     begin = profile_begin();
     double shared_s = clock_now_s();
     pulse_enter("updating weights");
-    TRY(optimizer_step(r->optimizer, schedule_lr(&t->schedule, t->step), t->step + 1, &norm));
-    TRY(detector_refresh(r->model));
+    TRY(team_update(t->team, schedule_lr(&t->schedule, t->step), t->step + 1, &norm));
     profile_end(begin, PROFILE_KIND_PHASE, "optimizer", NULL);
     own_s += clock_now_s() - shared_s;
     times.compute_s = own_s - times.data_wait_s;
@@ -142,7 +175,7 @@ static status one_step(struct trainer *t, struct progress *progress)
     progress_update(progress, t->step, "epoch %" PRId64 "/%d, loss %.4f, %.1f images/s",
                     schedule_epoch(&t->schedule, t->step - 1) + 1, t->config->train.epochs, loss,
                     (double)t->config->train.batch / (clock_now_s() - times.begin_s));
-    return log_step(t, &losses, mean, loss, &times);
+    return log_step(t, mean, loss, &times);
 }
 
 static status write_checkpoint(struct trainer *t)
@@ -158,8 +191,9 @@ static status write_checkpoint(struct trainer *t)
                                  .train_checksum = dataset_checksum(t->train),
                                  .val_checksum = dataset_checksum(t->val),
                                  .config_yaml = t->config_yaml};
-    return checkpoint_writer_submit(t->writer, detector_params(t->replica->model),
-                                    t->replica->optimizer, t->config, &t->labels, &s);
+    const struct replica *r = t->team->replicas[0];
+    return checkpoint_writer_submit(t->writer, detector_params(r->model), r->optimizer, t->config,
+                                    &t->labels, &s);
 }
 
 // Rank zero: the evaluation joins the log, and its checkpoint may become the best.
@@ -183,7 +217,7 @@ static status record_evaluation(struct trainer *t, const struct validation *v)
 static status evaluate(struct trainer *t)
 {
     struct validation v;
-    TRY(validate_run(t->replica, t->comm, t->config, t->val, &t->labels, NULL, &v));
+    TRY(validate_run(t->team, t->val, &t->labels, NULL, &v));
     if (comm_rank(t->comm) == 0 && record_evaluation(t, &v) != OK)
         log_warn("%s; training goes on", error_text());
     validation_fini(&v);
@@ -216,8 +250,7 @@ static status after_step(struct trainer *t)
     bool evaluating = evaluation_due(t);
     bool stopping = t->stopping && (evaluating || t->step < t->schedule.total_steps);
     bool writing = checkpoint_due(t) || evaluating || stopping;
-    if (writing && t->config->model.norm == CONFIG_NORM_BN)
-        TRY(replica_average_statistics(t->replica, t->comm));
+    if (writing && t->config->model.norm == CONFIG_NORM_BN) TRY(team_average_statistics(t->team));
     double begin = profile_begin();
     status st = writing ? write_checkpoint(t) : OK;
     if (writing) profile_end(begin, PROFILE_KIND_PHASE, "checkpoint", NULL);

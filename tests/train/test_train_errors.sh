@@ -29,8 +29,8 @@ says 1 "cannot open none.safetensors" "${two[@]}" train.init=none.safetensors
 says 2 "train.init" "${two[@]}" model.norm=frozen_bn
 says 2 "comm.backend self is for one rank" "${two[@]}" comm.backend=self
 says 1 "train.device cuda: " "${two[@]}" train.device=cuda
-says 1 "comm.backend nccl is not in this build" "${two[@]}" comm.backend=nccl
-says 1 "devices_per_rank" "${two[@]}" train.devices_per_rank=2
+says 2 "comm.backend: nccl is for GPUs" "${two[@]}" comm.backend=nccl
+says 2 "4 workers" "${two[@]}" train.devices_per_rank=2
 sed 's/"circle"/"disc"/' synth/annotations/instances_val.json >other.json
 expect 0 "pack other labels" "$shoal" pack coco --annotations other.json --images synth/val --out data/other --shards 1
 says 2 'labels disagree: data/train has label 1 = "circle"' "${two[@]}" data.val=data/other

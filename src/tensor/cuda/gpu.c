@@ -81,6 +81,16 @@ status gpu_open(int number, bool tf32, bool deterministic, struct stream **out)
     return OK;
 }
 
+void *gpu_native_stream(const struct stream *s)
+{
+    return cuda_native(s);
+}
+
+int gpu_number(const struct stream *s)
+{
+    return s->device;
+}
+
 const struct backend_ops *gpu_backend(void)
 {
     return &backend_cuda;
