@@ -16,7 +16,9 @@ echo '127.0.0.1 localhost
 mount --bind /run/cluster/hosts /etc/hosts
 hostname login
 ip link set lo up
-ip link add br0 type bridge forward_delay 0
+# Without an address of its own it takes one from its ports, another one as hosts come and go, and
+# hosts go on sending to the old one for a minute.
+ip link add br0 address 02:00:00:00:00:64 type bridge forward_delay 0
 ip address add 10.77.0.100/24 dev br0
 ip link set br0 up
 export SHOAL_CLUSTER=/run/cluster
