@@ -1,19 +1,56 @@
 // Communication around a subcommand.
 #include "train/command_run.h"
 
+#include <stdio.h>
+
 #include "core/build.h"
 #include "core/log.h"
+#include "core/mem.h"
 #include "core/rng.h"
 #include "train/command.h"
+
+struct difference {
+    char first[512]; // key and both values
+    int n;
+};
+
+static void note(void *context, const char *key, const char *own, const char *of_zero)
+{
+    struct difference *d = context;
+    if (d->n++ == 0)
+        (void)snprintf(d->first, sizeof d->first, "%s is %.200s, rank 0 has %.200s", key, own,
+                       of_zero);
+}
+
+static status compare_with(const struct config *own, const struct config *zero)
+{
+    struct difference d = {.n = 0};
+    (void)config_compare(own, zero, NULL, note, &d);
+    REQUIRE(d.n == 0, E_ARG, "the config differs from rank 0's: %s%s", d.first,
+            d.n > 1 ? ", and more keys" : "");
+    return OK;
+}
+
+// Ranks of one build: rank zero's struct means the same to all.
+static status agree_on_config(const struct config *c, struct comm *comm)
+{
+    struct config *zero = NULL;
+    status st = mem_alloc(&zero, 1);
+    TRY_GOTO(st, comm_all_ok(comm, st), out);
+    *zero = *c;
+    TRY_GOTO(st, comm_broadcast(comm, 0, zero, sizeof *zero), out);
+    st = comm_all_ok(comm, compare_with(c, zero));
+out:
+    mem_free(zero);
+    return st;
+}
 
 static status agree(const struct config *c, struct comm *comm)
 {
     char build[BUILD_TEXT_BYTES];
-    uint64_t hash;
     build_describe(build);
     TRY(comm_agree(comm, "the program (shoal --version)", rng_id_from_text(build)));
-    TRY(config_hash(c, &hash));
-    return comm_agree(comm, "the config", hash);
+    return agree_on_config(c, comm);
 }
 
 void command_run_check(struct comm *comm, status st)

@@ -27,7 +27,11 @@ has_errors 1
 
 # ---- Different configs
 expect 2 "different configs" two "$shoal" "${train[@]}" : -n 1 "$shoal" "${train[@]}" optimizer.lr=0.5
-has "the config on rank 1 ($host) differs from rank 0's ($host)"
+has "on rank 1 ($host): the config differs from rank 0's: optimizer.lr is 0.5, rank 0 has 0.001"
+has_not "and more keys"
+has_errors 1
+expect 2 "configs that differ twice" two "$shoal" "${train[@]}" : -n 1 "$shoal" "${train[@]}" train.batch=4 "input.mean=[0, 0, 0]"
+has "on rank 1 ($host): the config differs from rank 0's: input.mean is [0, 0, 0], rank 0 has [0.485, 0.456, 0.406], and more keys"
 has_errors 1
 
 # ---- Folders that are not shared: each rank has one of its own
