@@ -7,6 +7,7 @@
 #include "comm/backoff.h"
 #include "comm/mpi_error.h"
 #include "core/mem.h"
+#include "core/pulse.h"
 #include "core/simd.h"
 
 enum {
@@ -155,10 +156,12 @@ status ring_sum_f32(struct ring *r, float *data, size_t n)
         bool any;
         TRY(start_items(&t));
         TRY(finish_items(&t, &any));
-        if (any)
+        if (any) {
             backoff_reset(&wait);
-        else
+            pulse_beat(); // a slow link is no stalled one
+        } else {
             backoff_wait(&wait);
+        }
     }
     return OK;
 }
