@@ -6,17 +6,32 @@
 #include "core/clock.h"
 #include "core/mem.h"
 
-static const double first_bucket_mib = 1.0;
+static const double first_bucket_mib = 1.0, mib_bytes = 1024 * 1024;
+// Of what is left, so that the last ones, for which the walk's end is waited, are small.
+static const double largest_share = 0.25;
+
+double buckets_limit_mib(double bucket_mib, int n_before, double left_mib)
+{
+    double limit = n_before == 0 ? 0 : left_mib * largest_share;
+    if (limit < first_bucket_mib) limit = first_bucket_mib;
+    return n_before > 0 && limit > bucket_mib ? bucket_mib : limit;
+}
 
 static void assign(struct buckets *b, double bucket_mib, const struct bucket_slice *slices)
 {
+    double left = 0, limit = 0, filled = 0; // MiB
+    for (int i = 0; i < b->n_slices; i++)
+        left += (double)slices[i].count * sizeof(float) / mib_bytes;
     b->n = 0;
     for (int i = 0; i < b->n_slices; i++) {
-        double limit = (b->n <= 1 ? first_bucket_mib : bucket_mib) * 1024 * 1024;
-        struct bucket *open = b->n > 0 ? &b->all[b->n - 1] : NULL;
-        if (open == NULL || (double)open->count * sizeof(float) >= limit)
+        if (b->n == 0 || filled >= limit) {
+            left -= filled;
+            filled = 0;
+            limit = buckets_limit_mib(bucket_mib, b->n, left);
             b->all[b->n++] = (struct bucket){.offset = slices[i].offset};
-        open = &b->all[b->n - 1];
+        }
+        struct bucket *open = &b->all[b->n - 1];
+        filled += (double)slices[i].count * sizeof(float) / mib_bytes;
         open->count += slices[i].count;
         open->n_slices++;
         b->of_slice[i] = b->n - 1;

@@ -42,8 +42,12 @@ struct bucket_lane {
 };
 
 // A bucket holds whole slices, and closes when it has reached its size: the first 1 MiB, the others
-// bucket_mib. Errors: E_UNSUPPORTED where NCCL is needed and cannot be opened. Not collective.
+// bucket_mib, but no more than a quarter of what is left, down to 1 MiB: few bytes shall still be
+// under way when the backward walk is done.
+// Errors: E_UNSUPPORTED where NCCL is needed and cannot be opened. Not collective.
 MUST_USE status buckets_create(const struct buckets_params *p, struct buckets **out);
+// The size at which a bucket closes: n_before it, left_mib not in any of them.
+double buckets_limit_mib(double bucket_mib, int n_before, double left_mib);
 // Ranks meet before their lanes join: from the main thread. Collective.
 MUST_USE status buckets_meet(struct buckets *b);
 // Adds lane number i. On GPUs every lane of every rank does so at the same time, each in its own

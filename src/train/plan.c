@@ -1,6 +1,8 @@
 // The formulas of plan.h.
 #include "train/plan.h"
 
+#include "comm/bucket.h"
+
 static const double mib_bytes = 1048576;
 
 const char *plan_algorithm_name(enum plan_algorithm a)
@@ -21,7 +23,7 @@ status plan_set_buckets(struct plan *p, double mib, double bucket_mib)
     double left = mib;
     p->n_buckets = 0;
     while (left > 0) {
-        double size = p->n_buckets == 0 ? 1 : bucket_mib;
+        double size = buckets_limit_mib(bucket_mib, p->n_buckets, left);
         REQUIRE(p->n_buckets < PLAN_MAX_BUCKETS, E_ARG,
                 "%g MiB in buckets of %g MiB are more than %d buckets", mib, bucket_mib,
                 PLAN_MAX_BUCKETS);

@@ -54,8 +54,8 @@ struct plan_outcome {
     double efficiency; // one rank's step over this one's; strong: over p times this one's
 };
 
-// As buckets_create makes them: the first holds 1 MiB, the others bucket_mib, the last what is
-// left. E_ARG where that is more than PLAN_MAX_BUCKETS.
+// As buckets_create makes them of slices without end: 1 MiB, then bucket_mib or a quarter of what
+// is left. E_ARG where that is more than PLAN_MAX_BUCKETS.
 MUST_USE status plan_set_buckets(struct plan *p, double mib, double bucket_mib);
 double plan_all_reduce_s(const struct plan *p, enum plan_algorithm a, int ranks, double bytes);
 struct plan_outcome plan_predict(const struct plan *p, enum plan_algorithm a, int ranks);

@@ -40,6 +40,6 @@ expect 2 "bench score of one file" "$shoal" bench score --results kept/results.j
 
 expect 0 "bench allreduce" "$mpirun" 2 "$shoal" bench allreduce --mib 4 --rounds 2
 keys buckets plain buckets_over_plain
-has '"n_buckets": 2'
+has '"n_buckets": 4'
 expect 2 "no such benchmark" "$shoal" bench nothing
 finish

@@ -97,10 +97,14 @@ TEST(more_ranks_never_pay_better_and_few_bytes_want_a_tree)
 TEST(buckets_are_those_of_a_run)
 {
     struct plan p = {.n_buckets = 0};
-    EXPECT_OK(plan_set_buckets(&p, 60.5, 25));
-    static const double mib[] = {1, 25, 25, 9.5};
+    EXPECT_OK(plan_set_buckets(&p, 9, 2));
+    // A quarter of 8 MiB left is 2, of 6 1.5, of 4.5 1.125; of 3.375 less than the least, 1 MiB.
+    static const double mib[] = {1, 2, 1.5, 1.125, 1, 1, 1, 0.375};
     EXPECT_EQ(p.n_buckets, COUNT(mib));
     for (int i = 0; i < p.n_buckets; i++) EXPECT_NEAR(p.bucket_bytes[i], mib[i] * 1048576, 1e-3);
+    EXPECT_OK(plan_set_buckets(&p, 157, 25)); // a quarter of 156 is more than 25
+    for (int i = 1; i < 4; i++) EXPECT_NEAR(p.bucket_bytes[i], 25 * 1048576.0, 1e-3);
+    EXPECT_NEAR(p.bucket_bytes[4], 81 * 1048576.0 / 4, 1e-3);
     EXPECT_STATUS(plan_set_buckets(&p, 5000, 1), E_ARG);
 }
 
