@@ -20,6 +20,7 @@
 # The folder, the binary ($SHOAL_BINARY, build/release/shoal) and the data are the same paths on every host.
 # Exit codes: 0 complete (out_dir/done.json), 7 saved on request, 1 and 2 wrong settings or data, 75 gave up.
 set -uo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
 
 hosts=() slots=()  # all that may be used
 use=() use_slots=() # those of this attempt
@@ -238,6 +239,9 @@ choose_command() {
   fi
   options=(mpirun -n "${n_ranks:=${SLURM_NTASKS:-1}}")
   if [ -n "$in_job" ]; then
+    # SLURM says TERM to all it knows of: mpirun would end at once, orted on the other nodes likewise.
+    ! env --block-signal=TERM true 2>/dev/null || options=(env --block-signal=TERM "${options[@]}")
+    default OMPI_MCA_orte_launch_agent "$here/orted.sh"
     if [ "$bind" = auto ] && [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then
       options+=(--map-by "slot:PE=$SLURM_CPUS_PER_TASK" --bind-to core)
     else
