@@ -259,12 +259,13 @@ choose_command() {
 }
 
 # ---- One attempt
-pid='' n_stops=0 forced=''
+pid='' n_stops=0 asked=0 forced=''
 stop() { # a signal came: save and leave; at the second, leave
   n_stops=$((n_stops + 1))
   [ -n "$pid" ] || return
   if [ $n_stops -eq 1 ]; then
     say "asked to stop: every rank saves"
+    asked=$SECONDS
     kill -USR1 "$pid"
   elif [ "$1" != USR1 ] && [ -z "$in_job" ]; then # SLURM says it to the whole group, and has KILL
     say "asked again: ended at once, the last checkpoint stands"
@@ -297,6 +298,11 @@ watch_over() {
     sleep 0.5
     now=$(activity)
     [ "$now" = "$last" ] || { last=$now since=$SECONDS; }
+    # Said before the ranks were there, it was said to nobody.
+    if [ $n_stops -gt 0 ] && [ $((SECONDS - asked)) -ge 2 ]; then
+      kill -USR1 "$pid" 2>/dev/null
+      asked=$SECONDS
+    fi
     if [ -z "$doomed" ]; then
       ! grep -q 'exit code 75' "$folder/log" || doomed=$SECONDS
     elif [ $((SECONDS - doomed)) -ge 4 ]; then
@@ -383,7 +389,7 @@ for ((restarts = 0; ; restarts++)); do
     [ "$code" -eq 0 ] && [ -e "$out_dir/done.json" ] && exit 0
     [ -n "$in_job" ] || end_ranks
     if [ $n_stops -gt 0 ]; then # 138: a rank that was not ready for the signal; nothing was done yet
-      [ "$code" -eq 7 ] || say "stopped (mpirun ended with $code); the last checkpoint is ${before:-none}"
+      [ "$code" -eq 7 ] || say "stopped (mpirun ended with $code); the last checkpoint is $(newest_step || echo none)"
       exit 7
     fi
     [ "$code" -ne 7 ] || exit 7
