@@ -16,7 +16,7 @@ slurm_possible() {
   fi
 }
 
-# slurm_up N: h1 .. hN are its nodes, two processors and two make-believe GPUs each.
+# slurm_up N: h1 .. hN are its nodes, six make-believe processors and two such GPUs each.
 slurm_up() {
   local i
   mkdir -p "$slurm_folder"/{state,spool,log}
@@ -35,7 +35,8 @@ slurm_up() {
 }
 
 # A machine's own settings with the waits cut short: a requeued job waits for its credential to expire (5 s is the least), a
-# silent node is down after ten seconds.
+# silent node is down after ten seconds. $slurm_track: how SLURM finds a job's processes (pgid: by their group;
+# linuxproc: all descendants, which is next to what control groups find).
 slurm_conf() {
   cat <<END
 ClusterName=virtual
@@ -52,7 +53,7 @@ SlurmctldPidFile=$slurm_folder/slurmctld.pid
 SlurmdPidFile=$slurm_folder/slurmd.%n.pid
 SlurmctldLogFile=$slurm_folder/log/slurmctld.log
 SlurmdLogFile=$slurm_folder/log/slurmd.%n.log
-ProctrackType=proctrack/pgid
+ProctrackType=proctrack/${slurm_track:-pgid}
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
@@ -77,7 +78,7 @@ MessageTimeout=10
 JobRequeue=1
 TreeWidth=65533
 GresTypes=gpu
-NodeName=h[1-$1] CPUs=2 RealMemory=2000 Gres=gpu:2 State=UNKNOWN
+NodeName=h[1-$1] CPUs=6 RealMemory=2000 Gres=gpu:2 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverTimeLimit=0 PriorityTier=1 GraceTime=20
 PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP OverTimeLimit=0 PriorityTier=2 PreemptMode=OFF
 END
@@ -105,6 +106,9 @@ slurm_idle() { # N nodes are
 # slurm_state JOB: PENDING, RUNNING, COMPLETED, ...
 slurm_state() {
   scontrol show job "$1" | sed -nE 's/.*JobState=([A-Z_]+).*/\1/p' | head -n 1
+}
+slurm_node_is() { # HOST STATE: idle, down ...
+  [[ $(sinfo -h -p main -n "$1" -o %T) = "$2"* ]]
 }
 slurm_is() { # JOB STATE
   [ "$(slurm_state "$1")" = "$2" ]
