@@ -135,44 +135,59 @@ means() {
 }
 
 draw() {
-  local mode
+  local mode runs='one run each'
+  [ "$repeats" -eq 1 ] || runs="least, mean and most of $repeats runs"
   for mode in "${modes[@]}"; do means | grep "^$mode " >"$out/$mode.dat"; done
   gnuplot <<END
-set terminal pngcairo size 1500,480 font "DejaVu Sans,10"
+set terminal pngcairo size 1680,620 font "DejaVu Sans,12"
 set output "$out/scaling.png"
-set multiplot layout 1,3
-set key top left
+set multiplot layout 1,3 title "Scaling of $(basename "${words[0]}"), $steps steps after a warm-up of $warmup" font ",15" margins 0.05,0.99,0.16,0.84 spacing 0.06
+modes = "${modes[*]}"
+name(i) = word(modes, i)
+file(i) = "$out/".name(i).".dat"
+cell(i, column) = real(system(sprintf("head -n 1 %s | cut -d' ' -f%d", file(i), column)))
+first(i) = cell(i, 3) / cell(i, 2)
+set linetype 1 lc rgb "#0072b2" lw 2 pt 7 ps 1.3
+set linetype 2 lc rgb "#d55e00" lw 2 pt 5 ps 1.3
+set grid ytics lc rgb "#dddddd" lw 1
+set border 3
+set tics nomirror
+set key top left Left reverse samplen 2
 set xlabel "ranks"
 set logscale x 2
+set xtics ($(IFS=,; echo "${ranks[*]}"))
+set xrange [${ranks[0]}*0.8:${ranks[-1]}*1.25]
 set logscale y 2
 set ylabel "images/s"
-set title "Throughput (least, mean, most of $repeats)"
-set xrange [${ranks[0]}*0.8:${ranks[-1]}*1.25]
-modes = "${modes[*]}"
-first(m) = real(system("head -n 1 $out/".m.".dat | cut -d' ' -f3")) / real(system("head -n 1 $out/".m.".dat | cut -d' ' -f2"))
-plot for [i=1:words(modes)] "$out/".word(modes,i).".dat" using 2:3:4:5 with yerrorlines lw 2 pt 7 title word(modes,i), \\
-     for [i=1:words(modes)] first(word(modes,i))*x dashtype 2 lc rgb "gray" title (i == 1 ? "linear" : "")
+set title "Throughput ($runs)"
+plot for [i=1:words(modes)] first(i)*x dashtype 2 lc rgb "#999999" lw 1.5 title (i == 1 ? "linear" : ""), \
+     for [i=1:words(modes)] file(i) using 2:3:4:5 with yerrorlines lt i title name(i)
 unset logscale y
+set ylabel "images/s of a rank, in % of that at ${ranks[0]}"
+set yrange [0:119]
 set key bottom left
-set ylabel "efficiency"
-set yrange [0:1.2]
 set title "Efficiency"
-plot for [i=1:words(modes)] "$out/".word(modes,i).".dat" using 2:6 with linespoints lw 2 pt 7 title word(modes,i), 1 dashtype 2 lc rgb "gray" notitle
+plot 100 dashtype 2 lc rgb "#999999" lw 1.5 notitle, \
+     for [i=1:words(modes)] file(i) using 2:(100*\$6) with linespoints lt i title name(i), \
+     for [i=1:words(modes)] file(i) using 2:(100*\$6):(sprintf("%.0f %%", 100*\$6)) with labels offset 0,(i == 1 ? 1 : -1) \
+       textcolor lt i notitle
 unset logscale x
-set xrange [*:*]
+unset xrange
+set xtics autofreq rotate by $((${#modes[@]} * ${#ranks[@]} > 5 ? 40 : 0)) $([ $((${#modes[@]} * ${#ranks[@]})) -gt 5 ] && echo right)
 set autoscale x
 set yrange [0:*]
-set key top left
+set key top left Left reverse samplen 1
 set style data histograms
 set style histogram rowstacked
-set style fill solid 0.85 border -1
-set boxwidth 0.6
-set offsets 0, 0, graph 0.25, 0
+set style fill solid 1 noborder
+set boxwidth 0.7
+set offsets 0, 0, graph 0.3, 0
 set ylabel "milliseconds of a step"
-set xlabel "mode, ranks"
+set xlabel ""
 set title "Where a step's time goes"
-plot "< cat $(printf "$out/%s.dat " "${modes[@]}")" using 7:xtic(stringcolumn(1)." ".stringcolumn(2)) title "compute", \\
-     "" using 8 title "waiting for data", "" using 9 title "exposed communication", "" using 10 title "the rest"
+plot "< cat $(printf "$out/%s.dat " "${modes[@]}")" using 7:xtic(stringcolumn(1)." ".stringcolumn(2)) lc rgb "#0072b2" title "compute", \
+     "" using 8 lc rgb "#f0e442" title "waiting for data", "" using 9 lc rgb "#d55e00" title "exposed communication", \
+     "" using 10 lc rgb "#999999" title "the rest"
 END
   for mode in "${modes[@]}"; do rm -f "$out/$mode.dat"; done
 }
