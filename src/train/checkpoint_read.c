@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +140,15 @@ status checkpoint_read_state(const char *folder, struct checkpoint_state *out)
     return st;
 }
 
+// Infinity may stand in Adam's second moments; what is no number ruins the weights in one step.
+static status check_numbers(const char *path, const struct safetensors_entry *e)
+{
+    const float *value = e->data;
+    for (size_t i = 0; i < e->n; i++)
+        REQUIRE(!isnan(value[i]), E_FORMAT, "%s: %s[%zu] is no number", path, e->name, i);
+    return OK;
+}
+
 static status load_optimizer(const char *path, struct optimizer *o, int64_t n)
 {
     struct safetensors *file = NULL;
@@ -152,7 +162,8 @@ static status load_optimizer(const char *path, struct optimizer *o, int64_t n)
                       (long long)n);
             st = E_FORMAT;
         } else {
-            st = optimizer_import(o, i, e->data);
+            st = check_numbers(path, e);
+            if (st == OK) st = optimizer_import(o, i, e->data);
         }
     }
     safetensors_close(file);

@@ -39,6 +39,14 @@ try_annotations() {
   done
 }
 
+# set_jpeg_size FILE BYTES: writes height and width (four escaped bytes) into the frame header.
+set_jpeg_size() {
+  local at
+  at=$(LC_ALL=C grep -obUaP '\xff[\xc0-\xc2]' "$1" | head -n 1)
+  # shellcheck disable=SC2059 # the format is the bytes
+  printf "$2" | dd of="$1" bs=1 seek=$((${at%%:*} + 5)) conv=notrunc status=none
+}
+
 try_images() {
   mkdir images
   echo '{"images":[{"id":1,"file_name":"a.jpg"}],"annotations":[],"categories":[{"id":1,"name":"x"}]}' >a.json
@@ -46,6 +54,12 @@ try_images() {
   size=$(stat -c %s synth/train/000001.jpg)
   for at in 0 1 2 20 $((size / 3)) $((size / 2)); do
     head -c "$at" synth/train/000001.jpg >images/a.jpg
+    refused 1 'a.json: image id 1: images/a.jpg: JPEG: ' "$shoal" pack coco --annotations a.json \
+      --images images --out out/x --shards 1
+  done
+  cp synth/train/000001.jpg images/a.jpg
+  for at in '\xff\xff\xff\xff' '\xff\xdc\xff\xdc'; do # 65,535 and 65,500 square
+    set_jpeg_size images/a.jpg "$at"
     refused 1 'a.json: image id 1: images/a.jpg: JPEG: ' "$shoal" pack coco --annotations a.json \
       --images images --out out/x --shards 1
   done
@@ -118,6 +132,16 @@ try_weights() {
     refused 1 'w.safetensors: ' "$shoal" detect --weights w.safetensors --out out "$image"
     flip w.safetensors "$at"
   done
+  local bits # of the last float: NaN and both infinities
+  for bits in '\x01\x00\xc0\x7f' '\x00\x00\x80\x7f' '\x00\x00\x80\xff'; do
+    head -c $((size - 4)) good.safetensors >w.safetensors
+    # shellcheck disable=SC2059 # the format is the bytes
+    printf "$bits" >>w.safetensors
+    refused 1 'w.safetensors: roi_heads.box_predictor.bbox_pred.bias[35] is not a finite' "$shoal" train tiny.yaml train.init=w.safetensors
+    refused 1 'is not a finite number' "$shoal" eval tiny.yaml --weights w.safetensors
+    refused 1 'is not a finite number' "$shoal" detect --weights w.safetensors --out out "$image"
+  done
+  cp good.safetensors w.safetensors
   printf 'x' >>w.safetensors
   refused 1 'w.safetensors: ' "$shoal" detect --weights w.safetensors --out out "$image"
   refused 1 'cannot open nowhere' "$shoal" detect --weights nowhere --out out "$image"

@@ -190,6 +190,41 @@ TEST(any_byte_flipped_or_missing_is_refused_by_name)
     close_run(&r);
 }
 
+// Puts value into the last float of a file of step 1.
+static void poke_last(const char *out, const char *name, float value)
+{
+    char path[1024], *data = NULL;
+    size_t n = 0;
+    snprintf(path, sizeof path, "%s/checkpoints/step-00000001/%s", out, name);
+    EXPECT_OK(file_read(path, &data, &n));
+    memcpy(data + n - sizeof value, &value, sizeof value);
+    EXPECT_OK(file_write(path, data, n));
+    mem_free(data);
+}
+
+// As a run of another program, or one of ours gone wrong, might leave them with sums that agree.
+TEST(weights_and_states_that_are_no_numbers_are_refused_by_name)
+{
+    struct run r;
+    char out[512], folder[1024];
+    snprintf(out, sizeof out, "%s", test_path("nan"));
+    snprintf(folder, sizeof folder, "%s/checkpoints/step-00000001", out);
+    open_run(&r, out, 3);
+    put(&r, 1);
+    poke_last(out, "optimizer.safetensors", NAN);
+    EXPECT_STATUS(checkpoint_load(folder, r.params, r.optimizer), E_FORMAT);
+    EXPECT_HAS(error_text(), "step-00000001/optimizer.safetensors: exp_avg_sq[31] is no number");
+    poke_last(out, "optimizer.safetensors", INFINITY);
+    EXPECT_OK(checkpoint_load(folder, r.params, r.optimizer));
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        poke_last(out, "model.safetensors", bad[i]);
+        EXPECT_STATUS(checkpoint_load(folder, r.params, r.optimizer), E_FORMAT);
+        EXPECT_HAS(error_text(), "step-00000001/model.safetensors: b[1] is not a finite number");
+    }
+    close_run(&r);
+}
+
 TEST(the_newest_and_the_best_are_kept)
 {
     struct run r;

@@ -407,9 +407,11 @@ static void flatten_one(struct written_entry *e)
     if (strcmp(e->name, "backbone.fpn.inner_blocks.0.0.weight") == 0) e->shape.n_dims = 2;
 }
 
+static float spoilt; // by what
+
 static void spoil(struct written_entry *e)
 {
-    if (strcmp(e->name, "roi_heads.box_head.fc7.weight") == 0) e->data[65] = NAN;
+    if (strcmp(e->name, "roi_heads.box_head.fc7.weight") == 0) e->data[65] = spoilt;
 }
 
 TEST(other_shapes_and_values_that_are_no_numbers_are_refused)
@@ -423,9 +425,16 @@ TEST(other_shapes_and_values_that_are_no_numbers_are_refused)
     write_changed(&f, flatten_one, file_path("bad"));
     (void)load_and_listen(&f, file_path("bad"), WEIGHTS_MODE_INIT, E_FORMAT);
     EXPECT_HAS(error_text(), "has shape (32, 64), the model wants (32, 64, 1, 1)");
-    write_changed(&f, spoil, file_path("bad"));
-    (void)load_and_listen(&f, file_path("bad"), WEIGHTS_MODE_INIT, E_FORMAT);
-    EXPECT_HAS(error_text(), "bad: roi_heads.box_head.fc7.weight[65] is not a finite number");
+    static const float no_weights[] = {NAN, INFINITY, -INFINITY};
+    for (size_t i = 0; i < COUNT(no_weights); i++) {
+        spoilt = no_weights[i];
+        write_changed(&f, spoil, file_path("bad"));
+        for (enum weights_mode mode = WEIGHTS_MODE_INIT; mode <= WEIGHTS_MODE_EXACT; mode++) {
+            (void)load_and_listen(&f, file_path("bad"), mode, E_FORMAT);
+            EXPECT_HAS(error_text(),
+                       "bad: roi_heads.box_head.fc7.weight[65] is not a finite number");
+        }
+    }
     close_model(&f);
 }
 
