@@ -48,10 +48,11 @@ set(SHOAL_NVCC_FLAGS
     -gencode=arch=compute_80,code=sm_80
     -gencode=arch=compute_90,code=[sm_90,compute_90]
     -gencode=arch=compute_100,code=sm_100
-    -Werror=all-warnings -Xptxas=-warn-spills,-warn-lmem-usage
+    -Werror=all-warnings -Xptxas=-warn-spills,-warn-lmem-usage,-v
     -Xcompiler=-fPIC,-Wall,-Wextra,-ffp-contract=off,-fno-threadsafe-statics,-fno-exceptions)
 
-# shoal_nvcc(objects a.cu b.cu): compiles each with nvcc; objects is the list of what comes out.
+# shoal_nvcc(objects a.cu b.cu): compiles each with nvcc; objects is the list of what comes out. What
+# the kernels take is beside each, in OBJECT.usage (tests/cuda/kernel_usage.cc).
 function(shoal_nvcc out)
   set(objects "")
   foreach(source ${ARGN})
@@ -59,7 +60,8 @@ function(shoal_nvcc out)
     set(object ${CMAKE_CURRENT_BINARY_DIR}/${name}.o)
     add_custom_command(
       OUTPUT ${object}
-      COMMAND ${CMAKE_CUDA_COMPILER_LAUNCHER} ${SHOAL_NVCC} ${SHOAL_NVCC_FLAGS}
+      BYPRODUCTS ${object}.usage
+      COMMAND ${PROJECT_SOURCE_DIR}/cmake/nvcc.sh ${object}.usage ${CMAKE_CUDA_COMPILER_LAUNCHER} ${SHOAL_NVCC} ${SHOAL_NVCC_FLAGS}
               -I${PROJECT_SOURCE_DIR}/src -MD -MF ${object}.d -c ${source} -o ${object}
       DEPENDS ${source}
       DEPFILE ${object}.d

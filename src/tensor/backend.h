@@ -33,11 +33,30 @@ struct weights {
     uint64_t version;
 };
 
+// What becomes of the dx of a bare convolution or linear layer on its way out:
+// dx = (that + add) where mask > 0, else 0. Both have dx's shape and type, or are NULL.
+struct dx_epilogue {
+    const void *add;  // the gradient so far; may be dx itself
+    const void *mask; // the output of a ReLU, which dx is the gradient of
+};
+
 struct linear_desc {
     int32_t rows, in, out; // x (rows, in), w (out, in), y (rows, out)
     int32_t dtype;         // of x, w, dx
     int32_t y_dtype;       // of y, dy: dtype, or fp32 for logits and deltas
     int32_t bias, relu;
+};
+
+// Two linear layers of one input, both y fp32, without ReLU: the RPN's dense predictions.
+struct linear_pair_desc {
+    int32_t rows, in, out[2];
+    int32_t dtype; // of x, w
+};
+
+struct linear_half {
+    struct weights w;  // (out, in)
+    const float *bias; // (out)
+    float *y;          // (rows, out)
 };
 
 struct norm_desc { // group norm, batch norm: y = relu(norm(x) * gamma + beta + residual)
@@ -165,11 +184,13 @@ struct backend_description {
     int threads;                      // of a CPU backend
     char device[BACKEND_TEXT_BYTES];  // the processor's or GPU's name
     char library[BACKEND_TEXT_BYTES]; // compute library and version
+    size_t bytes_peak;                // the most device memory held at once; 0: not counted
 };
 
 struct backend_ops {
     const char *name; // "cpu", "cuda"
     bool host_counts; // counts in device memory may be read at once by the host
+    bool adds_apart;  // a dx_epilogue's add is read quicker from other memory than dx
 
     // The CPU: as many threads (0: all); GPUs: the number of the device (gpu_open says more).
     status (*open)(int threads, struct stream **out);
@@ -190,17 +211,20 @@ struct backend_ops {
     // y = relu(conv(x, w) + bias + residual), each part as the flags say.
     status (*conv2d)(struct stream *s, const struct conv2d_desc *d, const void *x, struct weights w,
                      const float *bias, const void *residual, void *y);
-    // dx of the bare convolution.
     status (*conv2d_dx)(struct stream *s, const struct conv2d_desc *d, const void *dy,
-                        struct weights w, void *dx, bool accumulate);
+                        struct weights w, struct dx_epilogue e, void *dx);
     // dw[k] += scale[k] * dy conv x, fp32; scale may be NULL (1). dbias[k] += sum dy; may be NULL.
     status (*conv2d_dw)(struct stream *s, const struct conv2d_desc *d, const void *x,
                         const void *dy, const float *scale, float *dw, float *dbias);
 
     status (*linear)(struct stream *s, const struct linear_desc *d, const void *x, struct weights w,
                      const float *bias, void *y);
+    // half[2]; the same numbers as two calls of linear, where a backend's products do not depend on
+    // how many outputs they have.
+    status (*linear_pair)(struct stream *s, const struct linear_pair_desc *d, const void *x,
+                          const struct linear_half *half);
     status (*linear_dx)(struct stream *s, const struct linear_desc *d, const void *dy,
-                        struct weights w, void *dx, bool accumulate);
+                        struct weights w, struct dx_epilogue e, void *dx);
     // dw and dbias accumulate; dbias may be NULL.
     status (*linear_dw)(struct stream *s, const struct linear_desc *d, const void *x,
                         const void *dy, float *dw, float *dbias);

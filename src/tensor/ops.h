@@ -30,6 +30,11 @@ struct linear_params {
 MUST_USE status op_linear(struct tape *t, struct tensor *x, const struct linear_params *p,
                           struct tensor **y);
 
+// Two linear layers of one input, with biases and fp32 outputs, as one product where that is
+// quicker: forward only, on a tape that is not recording.
+MUST_USE status op_linear_pair(struct tape *t, struct tensor *x, const struct linear_params p[2],
+                               struct tensor *y[2]);
+
 // y = relu(group_norm(x) * gamma + beta + residual). C must be a multiple of groups.
 struct group_norm_params {
     const char *name;

@@ -26,6 +26,8 @@ struct entry {
     struct tensor tensor;
     struct entry *base; // of a view on the tape: whose memory it shows
     int n_views;        // views that are alive
+    int n_readers;      // recorded uses whose backward is still to come, this one with them
+    bool relu, masked;  // see tape_take_mask
     bool has_node;      // made by a recorded op
     bool keep;          // a root: its data outlives the walk
     double born_s;      // profile_begin: ops make their output just before they run
@@ -290,8 +292,11 @@ status tape_record(struct tape *t, const struct tape_record *r)
         n->param[i] = r->params[i];
         n->param[i]->pending++;
     }
+    for (int i = 0; i < r->n_in; i++)
+        if (n->in[i] != NULL) entry_of(n->in[i])->n_readers++;
     r->out->needs_grad = true;
     entry_of(r->out)->has_node = true;
+    entry_of(r->out)->relu = r->relu;
     t->nodes[t->n_nodes++] = n;
     return OK;
 }
@@ -349,6 +354,8 @@ static status walk_node(struct tape *t, struct node *n)
         profile_end(begin, PROFILE_KIND_BACKWARD, n->op->name, n->out->name);
     }
     grad_free(t, n->out);
+    for (int i = 0; i < n->n_in; i++)
+        if (n->in[i] != NULL) entry_of(n->in[i])->n_readers--;
     for (int i = 0; i < n->n_saved; i++) tape_done_with(t, n, i);
     if (!entry_of(n->out)->keep) tape_drop(t, n->out);
     return params_done(t, n);
@@ -372,6 +379,20 @@ status tape_grad(struct tape *t, struct tensor *x, struct tensor **dx, bool *acc
     if (x->grad == NULL) TRY(tape_tensor(t, x->name, x->dtype, x->shape, &x->grad));
     *dx = x->grad;
     return OK;
+}
+
+const void *tape_take_mask(struct tape *t, struct tensor *x)
+{
+    struct entry *e = entry_of(x);
+    ASSERT(t->walked && e->n_readers > 0);
+    if (!e->relu || e->n_readers > 1) return NULL;
+    e->masked = true;
+    return x->data;
+}
+
+bool tape_is_masked(const struct tensor *y)
+{
+    return ((const struct entry *)(const void *)y)->masked;
 }
 
 status tape_pass_grad(struct tape *t, struct node *n, struct tensor *x)

@@ -80,6 +80,7 @@ struct tape_record {
     int n_params;
     const void *attr;
     size_t attr_bytes;
+    bool relu; // out is a ReLU's output, and saved
 };
 // Records a node if recording is on and an input or parameter needs a gradient; out->needs_grad
 // tells whether it did. Copies what it is given.
@@ -92,6 +93,11 @@ MUST_USE status tape_backward(struct tape *t, struct tensor *const *roots, int n
 // For an op's backward: the gradient of x, NULL in *dx where x needs none. *accumulate is false on
 // first use (the memory is not initialised: set it).
 MUST_USE status tape_grad(struct tape *t, struct tensor *x, struct tensor **dx, bool *accumulate);
+// For an op's backward that is about to give x's gradient the last of its parts, where x is a
+// ReLU's output: x's data. The sum is then to be zeroed where they are not > 0, which the ReLU's
+// own backward need not do again (tape_is_masked of its output). NULL where more is to come.
+const void *tape_take_mask(struct tape *t, struct tensor *x);
+bool tape_is_masked(const struct tensor *y);
 // For an op's backward: saved tensor i has been read for the last time. Its memory may serve the
 // gradients that are still to come: an input's gradient often has just its size.
 void tape_done_with(struct tape *t, struct node *n, int i);

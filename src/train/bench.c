@@ -97,5 +97,7 @@ void bench_write_device(struct json_write *w, const struct device *d)
     json_write_text(w, "library", what.library);
     json_write_integer(w, "threads", what.threads);
     json_write_digits(w, "pool_peak_mib", (double)pool.bytes_peak / 1048576, 6);
+    if (what.bytes_peak > 0)
+        json_write_digits(w, "device_peak_mib", (double)what.bytes_peak / 1048576, 6);
     json_write_digits(w, "pool_held_mib", (double)pool.bytes_held / 1048576, 6);
 }

@@ -337,6 +337,14 @@ static status mark_done(const struct trainer *t)
     return there ? OK : st;
 }
 
+static void say_device_memory(const struct trainer *t)
+{
+    const struct device *d = t->team->replicas[0]->device;
+    struct backend_description what;
+    d->ops->describe(d->stream, &what);
+    if (what.bytes_peak > 0) log_info("device memory: %zu MiB at most", what.bytes_peak >> 20);
+}
+
 // The final checkpoint must be whole.
 static status finish(struct trainer *t)
 {
@@ -347,6 +355,7 @@ static status finish(struct trainer *t)
     TRY(mark_done(t));
     log_info("done: %" PRId64 " steps; %s/checkpoints/latest holds the weights", t->step,
              c->train.out_dir);
+    say_device_memory(t);
     double ap = -1, ap50 = -1;
     bool any = metrics_eval(t->metrics, t->step, &ap, &ap50);
     TRY(check_expected(t, "expect.bbox_ap", &c->expect.bbox_ap, any, ap));

@@ -62,7 +62,8 @@ TEST(convolution_and_its_gradients)
     float *dw = twin_normals(&t, 5, 135), *db = twin_normals(&t, 6, 5);
     TWIN(&t, conv2d, &d, TWIN_AT(x), ((struct weights){TWIN_AT(w), 0}), TWIN_AT(b), NULL,
          TWIN_AT(y));
-    TWIN(&t, conv2d_dx, &d, TWIN_AT(y), ((struct weights){TWIN_AT(w), 0}), TWIN_AT(dx), true);
+    TWIN(&t, conv2d_dx, &d, TWIN_AT(y), ((struct weights){TWIN_AT(w), 0}),
+         ((struct dx_epilogue){.add = TWIN_AT(dx), .mask = TWIN_AT(x)}), TWIN_AT(dx));
     TWIN(&t, conv2d_dw, &d, TWIN_AT(x), TWIN_AT(y), TWIN_AT(b), TWIN_AT(dw), TWIN_AT(db));
     twin_near(&t, y, 100, 1e-6);
     twin_near(&t, dx, 60, 1e-6);

@@ -11,6 +11,8 @@ enum { MAX = 1 << 20, LARGE = 1 << 16 };
 #define FP32 2e-6, 4e-6
 // The output is rounded to 8 bits.
 #define BF16 4e-3, 4e-3
+// So is what is added to it, by the passes that have no sum of their own.
+#define BF16_SUM 4e-3, 8e-3
 
 static float x[MAX], w[MAX], bias[MAX], residual[MAX], y[MAX], dy[MAX], dx[MAX], dw[MAX];
 static float dbias[MAX], scale[MAX], want[MAX];
@@ -107,7 +109,8 @@ TEST(a_window_slides_with_stride_and_padding)
     EXPECT_OK(backend_cpu.conv2d(s, &d, image, (struct weights){ones, 1}, NULL, NULL, out));
     EXPECT_CLOSE("y", out, ((float[]){1 + 2 + 4 + 5, 2 + 3 + 5 + 6, 4 + 5 + 7 + 8, 5 + 6 + 8 + 9}),
                  4, 0, 1e-9);
-    EXPECT_OK(backend_cpu.conv2d_dx(s, &d, flow, (struct weights){ones, 1}, back, false));
+    EXPECT_OK(backend_cpu.conv2d_dx(s, &d, flow, (struct weights){ones, 1}, (struct dx_epilogue){0},
+                                    back));
     EXPECT_CLOSE("dx", back, ((float[]){1, 11, 10, 101, 1111, 1010, 100, 1100, 1000}), 9, 0, 1e-9);
     EXPECT_OK(backend_cpu.conv2d_dw(s, &d, image, flow, NULL, gradient, NULL));
     // Its corner sees 5 through the last output cell alone; 1 was there before.
@@ -142,12 +145,44 @@ TEST(every_shape_passes_the_gradient_to_x_and_adds_it)
         const struct weights v = {w, i + 1};
         fill(&d);
         memset(dx, 0xff, sizeof dx); // NaN: must not be read
-        EXPECT_OK(backend_cpu.conv2d_dx(s, &d, dy, v, dx, false));
+        EXPECT_OK(backend_cpu.conv2d_dx(s, &d, dy, v, (struct dx_epilogue){0}, dx));
         ref_conv2d_dx(&d, dy, w, want);
         EXPECT_CLOSE("dx", dx, want, n_x(&d), FP32);
-        EXPECT_OK(backend_cpu.conv2d_dx(s, &d, dy, v, dx, true));
+        EXPECT_OK(backend_cpu.conv2d_dx(s, &d, dy, v, (struct dx_epilogue){.add = dx}, dx));
         for (size_t j = 0; j < n_x(&d); j++) want[j] *= 2;
         EXPECT_CLOSE("dx twice", dx, want, n_x(&d), FP32);
+    }
+    backend_cpu.close(s);
+}
+
+// dx = mask((dx of the convolution) + add), of want without both; x's signs are the mask.
+static void expect_epilogue(const struct conv2d_desc *d)
+{
+    for (size_t j = 0; j < n_x(d); j++) want[j] = x[j] > 0 ? want[j] + residual[j] : 0;
+}
+
+TEST(every_shape_adds_another_gradient_and_masks_the_sum)
+{
+    struct stream *s = NULL;
+    EXPECT_OK(backend_cpu.open(2, &s));
+    for (size_t i = 0, n = n_cases(); i < n; i++) {
+        struct conv2d_desc d = cases[i];
+        const struct weights v = {w, i + 1};
+        fill(&d);
+        ref_normals(9, n_x(&d), residual);
+        ref_conv2d_dx(&d, dy, w, want);
+        expect_epilogue(&d);
+        memset(dx, 0xff, sizeof dx); // NaN: must not be read
+        EXPECT_OK(backend_cpu.conv2d_dx(s, &d, dy, v,
+                                        (struct dx_epilogue){.add = residual, .mask = x}, dx));
+        EXPECT_CLOSE("dx apart", dx, want, n_x(&d), FP32);
+        memcpy(dx, residual, n_x(&d) * sizeof *dx);
+        EXPECT_OK(
+            backend_cpu.conv2d_dx(s, &d, dy, v, (struct dx_epilogue){.add = dx, .mask = x}, dx));
+        EXPECT_CLOSE("dx in place", dx, want, n_x(&d), FP32);
+        EXPECT_OK(backend_cpu.conv2d_dx(s, &d, dy, v, (struct dx_epilogue){.mask = x}, dx));
+        for (size_t j = 0; j < n_x(&d); j++) want[j] -= x[j] > 0 ? residual[j] : 0;
+        EXPECT_CLOSE("dx alone", dx, want, n_x(&d), FP32);
     }
     backend_cpu.close(s);
 }
@@ -201,14 +236,22 @@ TEST(bf16_rounds_its_outputs_once)
         ref_conv2d(&d, x, w, bias, residual, want);
         ref_from_bf16(y16, n_y(&d), y);
         EXPECT_CLOSE("y", y, want, n_y(&d), BF16);
-        EXPECT_OK(backend_cpu.conv2d_dx(s, &d, dy16, v, dx16, false));
+        EXPECT_OK(backend_cpu.conv2d_dx(s, &d, dy16, v, (struct dx_epilogue){0}, dx16));
         ref_conv2d_dx(&d, dy, w, want);
         ref_from_bf16(dx16, n_x(&d), dx);
         EXPECT_CLOSE("dx", dx, want, n_x(&d), BF16);
-        EXPECT_OK(backend_cpu.conv2d_dx(s, &d, dy16, v, dx16, true));
+        EXPECT_OK(backend_cpu.conv2d_dx(s, &d, dy16, v, (struct dx_epilogue){.add = dx16}, dx16));
         for (size_t j = 0; j < n_x(&d); j++) want[j] *= 2;
         ref_from_bf16(dx16, n_x(&d), dx);
         EXPECT_CLOSE("dx twice", dx, want, n_x(&d), BF16);
+        ref_normals(9, n_x(&d), residual);
+        ref_to_bf16(residual, n_x(&d), residual16), ref_from_bf16(residual16, n_x(&d), residual);
+        for (size_t j = 0; j < n_x(&d); j++) want[j] /= 2;
+        expect_epilogue(&d);
+        EXPECT_OK(backend_cpu.conv2d_dx(
+            s, &d, dy16, v, (struct dx_epilogue){.add = residual16, .mask = x16}, dx16));
+        ref_from_bf16(dx16, n_x(&d), dx);
+        EXPECT_CLOSE("dx, sum masked", dx, want, n_x(&d), BF16_SUM);
     }
     backend_cpu.close(s);
 }
@@ -258,7 +301,8 @@ TEST(a_batch_of_no_image_is_no_error)
     EXPECT_OK(backend_cpu.open(1, &s));
     dw[0] = 3;
     EXPECT_OK(backend_cpu.conv2d(s, &d, x, (struct weights){w, 1}, NULL, NULL, y));
-    EXPECT_OK(backend_cpu.conv2d_dx(s, &d, dy, (struct weights){w, 1}, dx, false));
+    EXPECT_OK(
+        backend_cpu.conv2d_dx(s, &d, dy, (struct weights){w, 1}, (struct dx_epilogue){0}, dx));
     EXPECT_OK(backend_cpu.conv2d_dw(s, &d, x, dy, NULL, dw, NULL));
     EXPECT_NEAR(dw[0], 3, 0);
     backend_cpu.close(s);

@@ -89,7 +89,8 @@ TEST(gradients_are_the_products_and_add)
         const struct weights v = {w, 1};
         fill(&d);
         for (int times = 1; times <= 2; times++) {
-            EXPECT_OK(backend_cpu.linear_dx(s, &d, dy, v, dx, times == 2));
+            EXPECT_OK(backend_cpu.linear_dx(
+                s, &d, dy, v, (struct dx_epilogue){.add = times == 2 ? dx : NULL}, dx));
             EXPECT_OK(backend_cpu.linear_dw(s, &d, x, dy, dw, dbias));
             ref_linear_dx(&d, dy, w, want);
             for (size_t j = 0; j < n_x(&d); j++) want[j] *= (float)times;
@@ -100,6 +101,47 @@ TEST(gradients_are_the_products_and_add)
             ref_column_sums(d.rows, d.out, dy, want);
             for (int32_t j = 0; j < d.out; j++) want[j] *= (float)times;
             EXPECT_CLOSE("dbias", dbias, want, (size_t)d.out, FP32);
+        }
+    }
+    backend_cpu.close(s);
+}
+
+TEST(another_gradient_is_added_and_the_sum_masked)
+{
+    struct stream *s = NULL;
+    EXPECT_OK(backend_cpu.open(2, &s));
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const struct linear_desc d = cases[i];
+        fill(&d);
+        ref_normals(9, n_x(&d), y);
+        EXPECT_OK(backend_cpu.linear_dx(s, &d, dy, (struct weights){w, 1},
+                                        (struct dx_epilogue){.add = y, .mask = x}, dx));
+        ref_linear_dx(&d, dy, w, want);
+        for (size_t j = 0; j < n_x(&d); j++) want[j] = x[j] > 0 ? want[j] + y[j] : 0;
+        EXPECT_CLOSE("dx", dx, want, n_x(&d), FP32);
+    }
+    backend_cpu.close(s);
+}
+
+// The RPN's: 3 and 12 outputs; and counts that fill a multiple of 8, or nothing to speak of.
+TEST(a_pair_is_its_two_layers)
+{
+    const int32_t out[][2] = {{3, 12}, {8, 8}, {1, 4}};
+    struct stream *s = NULL;
+    EXPECT_OK(backend_cpu.open(2, &s));
+    for (size_t i = 0; i < COUNT(out); i++) {
+        struct linear_desc d = {.rows = 61, .in = 64, .out = out[i][0], .bias = 1};
+        const struct linear_pair_desc pair = {d.rows, d.in, {out[i][0], out[i][1]}, DTYPE_F32};
+        d.out += out[i][1]; // all weights and biases, one after the other
+        fill(&d);
+        float *y1 = y + d.rows * out[i][0];
+        const struct linear_half half[] = {{{w, 0}, bias, y},
+                                           {{w + d.in * out[i][0], 0}, bias + out[i][0], y1}};
+        EXPECT_OK(backend_cpu.linear_pair(s, &pair, x, half));
+        for (int k = 0; k < 2; k++) {
+            d.out = out[i][k];
+            ref_linear(&d, x, half[k].w.data, half[k].bias, want);
+            EXPECT_CLOSE("y", half[k].y, want, n_y(&d), FP32);
         }
     }
     backend_cpu.close(s);
@@ -132,7 +174,7 @@ TEST(bf16_inputs_may_have_fp32_outputs)
             EXPECT_CLOSE("y", y, want, n_y(&d), FP32);
         else
             EXPECT_CLOSE("y", y, want, n_y(&d), BF16);
-        EXPECT_OK(backend_cpu.linear_dx(s, &d, flow, v, dx16, false));
+        EXPECT_OK(backend_cpu.linear_dx(s, &d, flow, v, (struct dx_epilogue){0}, dx16));
         ref_from_bf16(dx16, n_x(&d), dx);
         ref_linear_dx(&d, dy, w, want);
         EXPECT_CLOSE("dx", dx, want, n_x(&d), BF16);
@@ -152,7 +194,8 @@ TEST(no_row_is_no_error)
     EXPECT_OK(backend_cpu.open(1, &s));
     dw[0] = 3;
     EXPECT_OK(backend_cpu.linear(s, &d, x, (struct weights){w, 1}, NULL, y));
-    EXPECT_OK(backend_cpu.linear_dx(s, &d, dy, (struct weights){w, 1}, dx, true));
+    EXPECT_OK(backend_cpu.linear_dx(s, &d, dy, (struct weights){w, 1},
+                                    (struct dx_epilogue){.add = dx}, dx));
     EXPECT_OK(backend_cpu.linear_dw(s, &d, x, dy, dw, dbias));
     EXPECT_NEAR(dw[0], 3, 0);
     backend_cpu.close(s);

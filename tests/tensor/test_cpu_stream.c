@@ -63,7 +63,7 @@ TEST(weights_of_a_new_version_are_seen)
         EXPECT_OK(backend_cpu.conv2d(s, &small, one.x, w, NULL, NULL, one.y));
         EXPECT_CLOSE("y", one.y, one.want, n_y(&small), 2e-6, 4e-6);
         ref_conv2d_dx(&small, one.dy, one.w, one.want);
-        EXPECT_OK(backend_cpu.conv2d_dx(s, &small, one.dy, w, one.dx, false));
+        EXPECT_OK(backend_cpu.conv2d_dx(s, &small, one.dy, w, (struct dx_epilogue){0}, one.dx));
         EXPECT_CLOSE("dx", one.dx, one.want, n_x(&small), 2e-6, 4e-6);
     }
     backend_cpu.close(s);
@@ -73,7 +73,7 @@ static void use(struct stream *s, uint64_t version)
 {
     const struct weights w = {one.w, version};
     EXPECT_OK(backend_cpu.conv2d(s, &small, one.x, w, NULL, NULL, one.y));
-    EXPECT_OK(backend_cpu.conv2d_dx(s, &small, one.dy, w, one.dx, false));
+    EXPECT_OK(backend_cpu.conv2d_dx(s, &small, one.dy, w, (struct dx_epilogue){0}, one.dx));
 }
 
 TEST(weights_are_kept_from_their_second_use_and_then_repacked_once_a_version)
@@ -170,12 +170,13 @@ static status work(struct arrays *a, int threads)
     d.h = d.ho = 24, d.w = d.wo = 18;
     fill(a, &d);
     status st = backend_cpu.conv2d(s, &d, a->x, w, NULL, NULL, a->y);
-    if (st == OK) st = backend_cpu.conv2d_dx(s, &d, a->dy, w, a->dx, false);
+    if (st == OK) st = backend_cpu.conv2d_dx(s, &d, a->dy, w, (struct dx_epilogue){0}, a->dx);
     if (st == OK) st = backend_cpu.conv2d_dw(s, &d, a->x, a->dy, NULL, a->dw, a->dbias);
     // The same numbers as a tall matrix: the gradient of few weights is a long sum.
     const struct linear_desc l = {.rows = (int32_t)(n_x(&d) / 32), .in = 32, .out = 32};
     if (st == OK) st = backend_cpu.linear(s, &l, a->y, w, NULL, a->x);
-    if (st == OK) st = backend_cpu.linear_dx(s, &l, a->dy, w, a->dx, true);
+    if (st == OK)
+        st = backend_cpu.linear_dx(s, &l, a->dy, w, (struct dx_epilogue){.add = a->dx}, a->dx);
     if (st == OK) st = backend_cpu.linear_dw(s, &l, a->y, a->dy, a->dw, a->dbias);
     backend_cpu.close(s);
     return st;

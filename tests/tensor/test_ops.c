@@ -111,6 +111,66 @@ TEST(a_convolution_keeps_its_input_only_where_its_weight_trains)
     close_net(&n);
 }
 
+// h = relu(conv(x)), read by a and b, which is recorded last and so walked first.
+static struct tensor *walk_two_readers(struct net *n, struct tensor *x, bool relu,
+                                       struct tensor **h)
+{
+    tape_require_grad(n->tape, x);
+    *h = conv(n, x, n->conv, n->bias, relu);
+    struct tensor *a = conv(n, *h, n->conv, NULL, false), *b = conv(n, *h, n->frozen, NULL, false);
+    EXPECT_OK(tape_backward(n->tape, (struct tensor *[]){a, b}, 2, 0.5f));
+    return x->grad;
+}
+
+TEST(the_last_gradient_into_a_relus_output_is_masked_on_its_way)
+{
+    struct net n = open_net();
+    struct tensor *h, *dx = walk_two_readers(&n, map(&n), true, &h);
+    EXPECT(tape_is_masked(h));
+    // The same by the slots, one pass after the other.
+    const struct backend_ops *ops = n.device->ops;
+    struct stream *s = n.device->stream;
+    const struct conv2d_desc d = {.n = 1,
+                                  .h = SIDE,
+                                  .w = SIDE,
+                                  .c = C,
+                                  .k = C,
+                                  .r = 3,
+                                  .s = 3,
+                                  .stride = 1,
+                                  .pad = 1,
+                                  .ho = SIDE,
+                                  .wo = SIDE,
+                                  .bias = 1,
+                                  .relu = 1};
+    static float y[SIDE * SIDE * C], flow[COUNT(y)], sum[COUNT(y)], want[COUNT(y)];
+    const struct weights w = {n.conv->value.data, 0}, frozen = {n.frozen->value.data, 0};
+    EXPECT_OK(ops->conv2d(s, &d, map(&n)->data, w, n.bias->value.data, NULL, y));
+    for (size_t i = 0; i < COUNT(flow); i++) flow[i] = 0.5f;
+    EXPECT_OK(ops->conv2d_dx(s, &d, flow, frozen, (struct dx_epilogue){0}, sum));
+    EXPECT_OK(ops->conv2d_dx(s, &d, flow, w, (struct dx_epilogue){.add = sum}, sum));
+    EXPECT_OK(ops->relu_dx(s, DTYPE_F32, COUNT(y), y, sum, sum));
+    EXPECT_OK(ops->conv2d_dx(s, &d, sum, w, (struct dx_epilogue){0}, want));
+    EXPECT(memcmp(dx->data, want, sizeof want) == 0);
+    tape_reset(n.tape);
+    dx = walk_two_readers(&n, map(&n), false, &h);
+    EXPECT(!tape_is_masked(h) && memcmp(dx->data, want, sizeof want) != 0);
+    close_net(&n);
+}
+
+TEST(a_gradient_that_is_not_a_convolutions_last_is_masked_afterwards)
+{
+    struct net n = open_net();
+    struct tensor *x = map(&n), *h, *pooled, *y;
+    tape_require_grad(n.tape, x);
+    h = conv(&n, x, n.conv, n.bias, true);
+    EXPECT_OK(op_max_pool2d(n.tape, "pool", h, 2, 2, 0, &pooled)); // walked last
+    y = conv(&n, h, n.frozen, NULL, false);
+    EXPECT_OK(tape_backward(n.tape, (struct tensor *[]){pooled, y}, 2, 1));
+    EXPECT(!tape_is_masked(h));
+    close_net(&n);
+}
+
 TEST(pooling_keeps_an_index_only_where_a_walk_follows)
 {
     struct net n = open_net();

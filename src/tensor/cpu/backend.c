@@ -22,6 +22,7 @@ const struct backend_ops backend_cpu = {
     .conv2d_dx = cpu_conv2d_dx,
     .conv2d_dw = cpu_conv2d_dw,
     .linear = cpu_linear,
+    .linear_pair = cpu_linear_pair,
     .linear_dx = cpu_linear_dx,
     .linear_dw = cpu_linear_dw,
     .group_norm = cpu_group_norm,

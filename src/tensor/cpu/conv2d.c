@@ -6,6 +6,7 @@
 #include "tensor/cpu/chunks_internal.h"
 #include "tensor/cpu/conv2d_product.h"
 #include "tensor/cpu/conv2d_winograd.h"
+#include "tensor/cpu/dx_epilogue.h"
 #include "tensor/cpu/onednn_internal.h"
 
 static bool is_turnable(const struct conv2d_desc *d)
@@ -128,12 +129,11 @@ static status build_dx(struct stream *s, const struct onednn_key *key, struct on
     return make_conv(s, p, &c, args, 3);
 }
 
-status cpu_conv2d_dx(struct stream *s, const struct conv2d_desc *d, const void *dy,
-                     struct weights w, void *dx, bool accumulate)
+static status dx_bare(struct stream *s, const struct conv2d_desc *d, const void *dy,
+                      struct weights w, void *dx, bool accumulate)
 {
     const enum dtype dtype = (enum dtype)d->dtype;
     const int64_t n = x_elements(d);
-    if (n == 0) return OK;
     if (conv2d_product_pays(d)) return conv2d_product_dx(s, d, dy, w.data, dx, accumulate);
     if (conv2d_winograd_pays(s, d, ONEDNN_PASS_DATA))
         return conv2d_winograd_dx(s, d, dy, w, dx, accumulate);
@@ -149,6 +149,16 @@ status cpu_conv2d_dx(struct stream *s, const struct conv2d_desc *d, const void *
     TRY(onednn_set(p, DNNL_ARG_DIFF_SRC, to));
     TRY(onednn_run(s, p));
     return accumulate ? cpu_add(s, dtype, n, to, dx) : OK;
+}
+
+status cpu_conv2d_dx(struct stream *s, const struct conv2d_desc *d, const void *dy,
+                     struct weights w, struct dx_epilogue e, void *dx)
+{
+    const int64_t n = x_elements(d);
+    if (n == 0) return OK;
+    TRY(dx_epilogue_begin(s, (enum dtype)d->dtype, n, &e, dx));
+    TRY(dx_bare(s, d, dy, w, dx, e.add != NULL));
+    return dx_epilogue_end(s, (enum dtype)d->dtype, n, &e, dx);
 }
 
 // Variant 1: the gradient is to be scaled, so it comes out plain; else it is added to dw at once.

@@ -27,13 +27,15 @@ void cpu_describe(const struct stream *s, struct backend_description *out);
 status cpu_conv2d(struct stream *s, const struct conv2d_desc *d, const void *x, struct weights w,
                   const float *bias, const void *residual, void *y);
 status cpu_conv2d_dx(struct stream *s, const struct conv2d_desc *d, const void *dy,
-                     struct weights w, void *dx, bool accumulate);
+                     struct weights w, struct dx_epilogue e, void *dx);
 status cpu_conv2d_dw(struct stream *s, const struct conv2d_desc *d, const void *x, const void *dy,
                      const float *scale, float *dw, float *dbias);
 status cpu_linear(struct stream *s, const struct linear_desc *d, const void *x, struct weights w,
                   const float *bias, void *y);
+status cpu_linear_pair(struct stream *s, const struct linear_pair_desc *d, const void *x,
+                       const struct linear_half *half);
 status cpu_linear_dx(struct stream *s, const struct linear_desc *d, const void *dy,
-                     struct weights w, void *dx, bool accumulate);
+                     struct weights w, struct dx_epilogue e, void *dx);
 status cpu_linear_dw(struct stream *s, const struct linear_desc *d, const void *x, const void *dy,
                      float *dw, float *dbias);
 status cpu_group_norm(struct stream *s, const struct norm_desc *d, const void *x,

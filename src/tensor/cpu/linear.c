@@ -1,5 +1,6 @@
 // Linear layers: three matrix products on plain layouts. Rows differ from call to call, and such
 // plans are quick to make.
+#include "tensor/cpu/dx_epilogue.h"
 #include "tensor/cpu/onednn_internal.h"
 
 // dy as the product needs it: in x's type.
@@ -31,19 +32,37 @@ status cpu_linear(struct stream *s, const struct linear_desc *d, const void *x, 
     return onednn_matmul(s, &m, x, w.data, bias, y);
 }
 
+status cpu_linear_pair(struct stream *s, const struct linear_pair_desc *d, const void *x,
+                       const struct linear_half *half)
+{
+    for (int i = 0; i < 2; i++) {
+        const struct linear_desc one = {.rows = d->rows,
+                                        .in = d->in,
+                                        .out = d->out[i],
+                                        .dtype = d->dtype,
+                                        .y_dtype = DTYPE_F32,
+                                        .bias = 1};
+        TRY(cpu_linear(s, &one, x, half[i].w, half[i].bias, half[i].y));
+    }
+    return OK;
+}
+
 status cpu_linear_dx(struct stream *s, const struct linear_desc *d, const void *dy,
-                     struct weights w, void *dx, bool accumulate)
+                     struct weights w, struct dx_epilogue e, void *dx)
 {
     if (d->rows == 0) return OK;
+    const int64_t n = (int64_t)d->rows * d->in;
     const struct onednn_matmul_desc m = {.m = d->rows,
                                          .k = d->out,
                                          .n = d->in,
                                          .ab_dtype = d->dtype,
                                          .c_dtype = d->dtype,
-                                         .accumulate = accumulate};
+                                         .accumulate = e.add != NULL};
     const void *flow;
     TRY(flow_of(s, d, dy, &flow));
-    return onednn_matmul(s, &m, flow, w.data, NULL, dx);
+    TRY(dx_epilogue_begin(s, (enum dtype)d->dtype, n, &e, dx));
+    TRY(onednn_matmul(s, &m, flow, w.data, NULL, dx));
+    return dx_epilogue_end(s, (enum dtype)d->dtype, n, &e, dx);
 }
 
 status cpu_linear_dw(struct stream *s, const struct linear_desc *d, const void *x, const void *dy,

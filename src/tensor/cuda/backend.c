@@ -4,6 +4,7 @@
 const struct backend_ops backend_cuda = {
     .name = "cuda",
     .host_counts = false,
+    .adds_apart = true,
     .open = cuda_open,
     .close = cuda_close,
     .alloc = cuda_alloc,
@@ -19,6 +20,7 @@ const struct backend_ops backend_cuda = {
     .conv2d_dx = cuda_conv2d_dx,
     .conv2d_dw = cuda_conv2d_dw,
     .linear = cuda_linear,
+    .linear_pair = cuda_linear_pair,
     .linear_dx = cuda_linear_dx,
     .linear_dw = cuda_linear_dw,
     .group_norm = cuda_group_norm,

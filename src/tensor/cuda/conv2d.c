@@ -31,16 +31,30 @@ static struct cudnn_graph_desc graph_of(const struct stream *s, const struct con
                                      .any_order = !s->deterministic};
 }
 
-static status run(struct stream *s, const struct cudnn_graph_desc *g,
-                  const struct cudnn_operands *operands)
+static status find(struct stream *s, const struct cudnn_graph_desc *g,
+                   const struct cudnn_operands *operands, const struct cudnn_plan **out)
 {
-    const struct cudnn_plan *plan;
-    void *workspace = NULL;
     if (s->cudnn == NULL) TRY(cudnn_cache_create(s->native, &s->cudnn));
-    TRY(cudnn_cache_plan(s->cudnn, g, &plan));
+    return cudnn_cache_plan(s->cudnn, g, operands, out);
+}
+
+static status run_plan(struct stream *s, const struct cudnn_plan *plan,
+                       const struct cudnn_operands *operands)
+{
+    void *workspace = NULL;
     if (plan->workspace_bytes > 0) TRY(cuda_scratch(s, plan->workspace_bytes, &workspace));
     return cudnn_plan_run(cudnn_cache_library(s->cudnn), cudnn_cache_handle(s->cudnn), plan,
                           operands, workspace);
+}
+
+static status run(struct stream *s, const struct cudnn_graph_desc *g,
+                  const struct cudnn_operands *operands)
+{
+    char text[CUDNN_GRAPH_TEXT_BYTES];
+    const struct cudnn_plan *plan;
+    TRY(find(s, g, operands, &plan));
+    REQUIRE(plan != NULL, E_UNSUPPORTED, "cuDNN has no engine for %s", cudnn_graph_text(g, text));
+    return run_plan(s, plan, operands);
 }
 
 // x (rows, c) with as many channels as c_padded, in scratch memory where that is more.
@@ -83,16 +97,43 @@ static status forward(struct stream *s, struct cudnn_graph_desc g, const void *x
     return run(s, &g, &o);
 }
 
-// Into scratch memory first where it is to be added: cuDNN promises nothing for a graph that reads
-// and writes the same tensor.
-static status data(struct stream *s, const struct cudnn_graph_desc *g, const void *dy,
-                   const void *w, void *dx, bool accumulate)
+// What another graph or pass is to read, or dx itself: cuDNN promises nothing for a graph that
+// reads and writes the same tensor.
+static status apart_from(struct stream *s, const struct cudnn_graph_desc *g, const void *add,
+                         void *dx, void **out)
 {
-    int64_t n = rows_x(g) * g->c;
-    void *to = dx;
-    if (accumulate) TRY(cuda_scratch(s, (size_t)n * dtype_bytes((enum dtype)g->dtype), &to));
-    TRY(run(s, g, &(struct cudnn_operands){.x = to, .w = w, .y = dy}));
-    return accumulate ? cuda_add(s, (enum dtype)g->dtype, n, to, dx) : OK;
+    *out = dx;
+    if (add != dx) return OK;
+    return cuda_scratch(s, (size_t)(rows_x(g) * g->c) * dtype_bytes((enum dtype)g->dtype), out);
+}
+
+// The epilogue as passes of their own; to is dx, or apart from it where e->add is dx.
+static status data_in_steps(struct stream *s, const struct cudnn_graph_desc *g,
+                            const struct cudnn_operands *o, const struct dx_epilogue *e, void *to,
+                            void *dx)
+{
+    const enum dtype dtype = (enum dtype)g->dtype;
+    const int64_t n = rows_x(g) * g->c;
+    TRY(run(s, g, &(struct cudnn_operands){.x = to, .w = o->w, .y = o->y}));
+    if (e->add != NULL) TRY(cuda_add(s, dtype, n, to != dx ? to : e->add, dx));
+    return e->mask != NULL ? cuda_relu_dx(s, dtype, n, e->mask, dx, dx) : OK;
+}
+
+static status data(struct stream *s, const struct cudnn_graph_desc *g, const void *dy,
+                   const void *w, struct dx_epilogue e, void *dx)
+{
+    struct cudnn_graph_desc fused = *g;
+    const struct cudnn_plan *plan;
+    void *to;
+    fused.z = e.add != NULL;
+    fused.relu = e.mask != NULL;
+    TRY(apart_from(s, g, e.add, dx, &to));
+    const struct cudnn_operands o = {.x = to, .w = w, .y = dy, .z = e.add, .m = e.mask};
+    TRY(find(s, &fused, &o, &plan));
+    if (plan == NULL) return data_in_steps(s, g, &o, &e, to, dx);
+    TRY(run_plan(s, plan, &o));
+    if (to == dx) return OK;
+    return cuda_copy(s, dx, to, (size_t)(rows_x(g) * g->c) * dtype_bytes((enum dtype)g->dtype));
 }
 
 static status filter(struct stream *s, struct cudnn_graph_desc g, const void *x, const void *dy,
@@ -125,12 +166,12 @@ status cuda_conv2d(struct stream *s, const struct conv2d_desc *d, const void *x,
 }
 
 status cuda_conv2d_dx(struct stream *s, const struct conv2d_desc *d, const void *dy,
-                      struct weights w, void *dx, bool accumulate)
+                      struct weights w, struct dx_epilogue e, void *dx)
 {
     struct cudnn_graph_desc g = graph_of(s, d, CUDNN_GRAPH_PASS_DATA);
     if (rows_y(&g) == 0) return OK;
     cuda_scratch_reset(s);
-    return data(s, &g, dy, w.data, dx, accumulate);
+    return data(s, &g, dy, w.data, e, dx);
 }
 
 status cuda_conv2d_dw(struct stream *s, const struct conv2d_desc *d, const void *x, const void *dy,
@@ -190,15 +231,37 @@ status cuda_linear(struct stream *s, const struct linear_desc *d, const void *x,
     return forward(s, g, x, w.data, d->bias ? bias : NULL, NULL, y);
 }
 
+// One product for both, its outputs padded to a multiple of 8.
+status cuda_linear_pair(struct stream *s, const struct linear_pair_desc *d, const void *x,
+                        const struct linear_half *half)
+{
+    if (d->rows == 0) return OK;
+    const struct linear_desc both = {.rows = d->rows,
+                                     .in = d->in,
+                                     .out = padded(d->out[0] + d->out[1]),
+                                     .dtype = d->dtype,
+                                     .y_dtype = DTYPE_F32};
+    struct cudnn_graph_desc g = linear_of(s, &both, CUDNN_GRAPH_PASS_FORWARD);
+    void *w, *b, *y;
+    g.b = 1;
+    cuda_scratch_reset(s);
+    TRY(cuda_scratch(s, (size_t)(rows_w(&g) * g.c) * dtype_bytes((enum dtype)d->dtype), &w));
+    TRY(cuda_scratch(s, (size_t)g.k * sizeof(float), &b));
+    TRY(cuda_scratch(s, (size_t)(rows_y(&g) * g.k) * sizeof(float), &y));
+    TRY(weights_join(s, d, g.k, half, w, b));
+    TRY(run(s, &g, &(struct cudnn_operands){.x = x, .w = w, .b = b, .y = y}));
+    return weights_split(s, d, g.k, y, half);
+}
+
 status cuda_linear_dx(struct stream *s, const struct linear_desc *d, const void *dy,
-                      struct weights w, void *dx, bool accumulate)
+                      struct weights w, struct dx_epilogue e, void *dx)
 {
     if (d->rows == 0) return OK;
     struct cudnn_graph_desc g = linear_of(s, d, CUDNN_GRAPH_PASS_DATA);
     const void *flow;
     cuda_scratch_reset(s);
     TRY(flow_of(s, d, dy, &flow));
-    return data(s, &g, flow, w.data, dx, accumulate);
+    return data(s, &g, flow, w.data, e, dx);
 }
 
 status cuda_linear_dw(struct stream *s, const struct linear_desc *d, const void *x, const void *dy,

@@ -136,10 +136,11 @@ static status convolve(struct cudnn_graph *g, const struct cudnn_graph_desc *d, 
     return finalize(l, op);
 }
 
-// y = x OP b; b is NULL for modes with one operand.
+// y = x OP b; b is NULL for modes with one operand. RELU_BWD: y = b where x > 0, else 0.
 static status pointwise(struct cudnn_graph *g, cudnnPointwiseMode_t mode, descriptor x,
                         descriptor b, descriptor y, struct operations *to)
 {
+    const bool backward = mode == CUDNN_POINTWISE_RELU_BWD;
     const struct cudnn_library *l = g->library;
     const cudnnDataType_t compute = CUDNN_DATA_FLOAT;
     descriptor how, op;
@@ -150,8 +151,15 @@ static status pointwise(struct cudnn_graph *g, cudnnPointwiseMode_t mode, descri
     TRY(make(g, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR, &op));
     TRY(set_descriptor(l, op, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, how));
     TRY(set_descriptor(l, op, CUDNN_ATTR_OPERATION_POINTWISE_XDESC, x));
-    if (b != NULL) TRY(set_descriptor(l, op, CUDNN_ATTR_OPERATION_POINTWISE_BDESC, b));
-    TRY(set_descriptor(l, op, CUDNN_ATTR_OPERATION_POINTWISE_YDESC, y));
+    if (b != NULL)
+        TRY(set_descriptor(l, op,
+                           backward ? CUDNN_ATTR_OPERATION_POINTWISE_DYDESC
+                                    : CUDNN_ATTR_OPERATION_POINTWISE_BDESC,
+                           b));
+    TRY(set_descriptor(l, op,
+                       backward ? CUDNN_ATTR_OPERATION_POINTWISE_DXDESC
+                                : CUDNN_ATTR_OPERATION_POINTWISE_YDESC,
+                       y));
     to->op[to->n++] = op;
     return finalize(l, op);
 }
@@ -171,12 +179,14 @@ static struct extent extent_w(const struct cudnn_graph_desc *d)
     return (struct extent){d->k, d->c, d->r, d->s};
 }
 
-// Where the next operation writes: y itself for the last, else a virtual tensor.
+// Where a pass's next operation writes: the result itself for the last, else a virtual tensor.
 static status output(struct cudnn_graph *g, const struct cudnn_graph_desc *d, int *left,
                      descriptor *out)
 {
-    if (--*left == 0) return tensor(g, 'y', type_of(d->y_dtype), extent_y(d), false, out);
-    return tensor(g, '0' + *left, CUDNN_DATA_FLOAT, extent_y(d), true, out);
+    const bool is_data = d->pass == CUDNN_GRAPH_PASS_DATA;
+    const struct extent e = is_data ? extent_x(d) : extent_y(d);
+    if (--*left > 0) return tensor(g, '0' + *left, CUDNN_DATA_FLOAT, e, true, out);
+    return tensor(g, is_data ? 'x' : 'y', type_of(is_data ? d->dtype : d->y_dtype), e, false, out);
 }
 
 static status forward(struct cudnn_graph *g, const struct cudnn_graph_desc *d,
@@ -214,11 +224,25 @@ static status forward(struct cudnn_graph *g, const struct cudnn_graph_desc *d,
 
 static status data(struct cudnn_graph *g, const struct cudnn_graph_desc *d, struct operations *to)
 {
-    descriptor x, w, y;
-    TRY(tensor(g, 'x', type_of(d->dtype), extent_x(d), false, &x));
+    int left = 1 + (d->z != 0) + (d->relu != 0);
+    descriptor x, w, y, sum, other;
     TRY(tensor(g, 'w', type_of(d->dtype), extent_w(d), false, &w));
     TRY(tensor(g, 'y', type_of(d->dtype), extent_y(d), false, &y));
-    return convolve(g, d, w, x, y, to);
+    TRY(output(g, d, &left, &x));
+    TRY(convolve(g, d, w, x, y, to));
+    if (d->z) {
+        sum = x;
+        TRY(tensor(g, 'z', type_of(d->dtype), extent_x(d), false, &other));
+        TRY(output(g, d, &left, &x));
+        TRY(pointwise(g, CUDNN_POINTWISE_ADD, sum, other, x, to));
+    }
+    if (d->relu) {
+        sum = x;
+        TRY(tensor(g, 'm', type_of(d->dtype), extent_x(d), false, &other));
+        TRY(output(g, d, &left, &x));
+        TRY(pointwise(g, CUDNN_POINTWISE_RELU_BWD, other, sum, x, to));
+    }
+    return OK;
 }
 
 static status filter(struct cudnn_graph *g, const struct cudnn_graph_desc *d, struct operations *to)
@@ -269,6 +293,9 @@ const char *cudnn_graph_text(const struct cudnn_graph_desc *d, char text[CUDNN_G
         d->n, d->h, d->w, d->c, d->k, d->r, d->s, d->stride,
         fp32 ? (d->any_rounding ? "tf32" : "fp32") : "bf16",
         !fp32 && d->pass == CUDNN_GRAPH_PASS_FORWARD && d->y_dtype == DTYPE_F32 ? " to fp32" : "",
-        d->b ? " +b" : "", d->z ? " +z" : "", d->relu ? " relu" : "");
+        d->b ? " +b" : "", d->z ? " +z" : "",
+        !d->relu                              ? ""
+        : d->pass == CUDNN_GRAPH_PASS_FORWARD ? " relu"
+                                              : " mask");
     return text;
 }

@@ -2,14 +2,16 @@
 // A fully connected layer is a convolution with a window of one over images of one pixel.
 //
 //   forward  y = relu(conv(x, w) + b + z)          b, z and relu as the flags say
-//   data     x = gradient of x: conv's transpose applied to y
+//   data     x = (conv's transpose applied to y + z) where m > 0, else 0; z and m (relu) as the
+//            flags say
 //   filter   w = gradient of w, fp32, whatever x and y are
 //
-// The operands are named by the letters x, w, y, b, z, which are their unique ids too. Tensors are
-// NHWC, weights OHWI; b is fp32; between operations everything is fp32 and never stored.
+// The operands are named by the letters x, w, y, b, z, m, which are their unique ids too. Tensors
+// are NHWC, weights OHWI; b is fp32; between operations everything is fp32 and never stored.
 //
 // bf16 gradients of filters exist in fp32 only as a virtual tensor copied out by IDENTITY, and
-// that only for channel counts that are multiples of 8: the caller pads (cuDNN 9.19, seen).
+// that only for channel counts that are multiples of 8: the caller pads (cuDNN 9.19, seen). So do
+// bf16 data graphs with z or m.
 #ifndef SHOAL_TENSOR_CUDA_CUDNN_GRAPH_H
 #define SHOAL_TENSOR_CUDA_CUDNN_GRAPH_H
 
@@ -25,7 +27,7 @@ struct cudnn_graph_desc {
     int32_t stride, pad;    // both axes
     int32_t ho, wo;         // y (n, ho, wo, k)
     int32_t dtype, y_dtype; // of x and w; of y in the forward pass
-    int32_t b, z, relu;     // the forward pass's epilogue
+    int32_t b, z, relu;     // the epilogue; b in the forward pass only
     int32_t any_rounding;   // fp32 may be rounded to TF32 on the way in
     int32_t any_order;      // engines whose sums have no fixed order may be chosen
 };

@@ -75,5 +75,7 @@ status cudnn_library_check(const struct cudnn_library *l, cudnnStatus_t code, co
     l->get_last_error_string(text, sizeof text); // the thread's own; reading clears it
     error_set(file, line, "cuDNN: %s: %s (code %d) %s", what, l->get_error_string(code), (int)code,
               text);
-    return code == CUDNN_STATUS_ALLOC_FAILED ? E_NOMEM : E_DEVICE;
+    if (code == CUDNN_STATUS_ALLOC_FAILED) return E_NOMEM;
+    // NOT_SUPPORTED and its kinds are the 3000s.
+    return code / 1000 == CUDNN_STATUS_NOT_SUPPORTED / 1000 ? E_UNSUPPORTED : E_DEVICE;
 }

@@ -32,7 +32,8 @@ MUST_USE status cudnn_library_open(struct cudnn_library **out);
 void cudnn_library_close(struct cudnn_library *l); // l may be NULL
 // "9.19.0"
 void cudnn_library_version(const struct cudnn_library *l, char *text, size_t bytes);
-// Turns a code into a status, once; what is the text of what failed.
+// Turns a code into a status, once: E_NOMEM, E_UNSUPPORTED or E_DEVICE; what is the text of what
+// failed.
 MUST_USE status cudnn_library_check(const struct cudnn_library *l, cudnnStatus_t code,
                                     const char *file, int line, const char *what);
 

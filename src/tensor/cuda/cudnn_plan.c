@@ -1,11 +1,12 @@
 // Choosing an engine for a graph, and running it.
 #include "tensor/cuda/cudnn_plan.h"
 
+#include "core/mem.h"
 #include "tensor/tensor.h"
 
 typedef cudnnBackendDescriptor_t descriptor;
 
-enum { MAX_CONFIGS = 64, MAX_OPERANDS = 5 };
+enum { MAX_CONFIGS = 64, MAX_OPERANDS = 6 };
 
 // Configurations that one mode of the heuristics named, best first.
 struct configs {
@@ -71,13 +72,16 @@ static bool allowed(const struct cudnn_graph_desc *d, unsigned notes)
     return d->any_order || (notes & 1U << CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC) == 0;
 }
 
-static status finish(const struct cudnn_target *t, descriptor config, struct cudnn_plan *p)
+// A plan of what is given under name.
+static status finish(const struct cudnn_target *t, cudnnBackendAttributeName_t name,
+                     cudnnBackendAttributeType_t type, int64_t n_values, const void *values,
+                     struct cudnn_plan *p)
 {
     const struct cudnn_library *l = t->library;
     int64_t n = 0, bytes = 0;
+    p->measured_ms = -1;
     TRY_CUDNN(l->create_descriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &p->descriptor));
-    TRY_CUDNN(l->set_attribute(p->descriptor, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG,
-                               CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &config));
+    TRY_CUDNN(l->set_attribute(p->descriptor, name, type, n_values, values));
     if (t->property != NULL)
         TRY_CUDNN(l->set_attribute(p->descriptor, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP,
                                    CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &t->property));
@@ -91,54 +95,103 @@ static status finish(const struct cudnn_target *t, descriptor config, struct cud
     return OK;
 }
 
-// The first that will do; out->descriptor stays NULL where none does.
-static status first_of(const struct cudnn_target *t, const struct cudnn_graph_desc *d,
-                       const struct configs *c, struct cudnn_plan *out)
+status cudnn_plan_finish(const struct cudnn_target *target, descriptor config, struct cudnn_plan *p)
 {
-    for (int64_t i = 0; i < c->n; i++) {
-        TRY(read_notes(t->library, c->config[i], out));
-        if (!allowed(d, out->notes)) continue;
-        if (finish(t, c->config[i], out) == OK) return OK;
-        cudnn_plan_fini(t->library, out); // refused after all: the next
-        error_clear();
-    }
+    return finish(target, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+                  &config, p);
+}
+
+status cudnn_plan_restore(const struct cudnn_target *target, const char *text, size_t n,
+                          struct cudnn_plan *out)
+{
+    *out = (struct cudnn_plan){.engine = -1};
+    return finish(target, CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
+                  (int64_t)n, text, out);
+}
+
+status cudnn_plan_text(const struct cudnn_library *l, const struct cudnn_plan *p, char **text,
+                       size_t *n)
+{
+    const cudnnBackendAttributeName_t name = CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION;
+    int64_t room = 0, got = 0;
+    *text = NULL;
+    TRY_CUDNN(l->get_attribute(p->descriptor, name, CUDNN_TYPE_CHAR, 0, &room, NULL));
+    REQUIRE(room > 0, E_DEVICE, "cuDNN: a plan without a text");
+    TRY(mem_alloc(text, (size_t)room));
+    cudnnStatus_t code = l->get_attribute(p->descriptor, name, CUDNN_TYPE_CHAR, room, &got, *text);
+    *n = (size_t)(got < room ? got : room);
+    if (code == CUDNN_STATUS_SUCCESS) return OK;
+    mem_free(*text);
+    *text = NULL;
+    TRY_CUDNN(code);
     return OK;
 }
 
-static status try_mode(const struct cudnn_target *t, const struct cudnn_graph_desc *d,
-                       descriptor graph, cudnnBackendHeurMode_t mode, struct cudnn_plan *out)
+static status visit_mode(const struct cudnn_target *t, const struct cudnn_graph_desc *d,
+                         descriptor graph, cudnnBackendHeurMode_t mode,
+                         const struct cudnn_plan_visitor *v, struct cudnn_plan_visited *to)
 {
     struct configs c = {.n = 0};
     status st = OK;
     TRY_GOTO(st, ask(t, graph, mode, &c), out);
-    out->offered += (int)c.n;
-    TRY_GOTO(st, first_of(t, d, &c, out), out);
+    to->offered += (int)c.n;
+    for (int64_t i = 0; i < c.n && !(v->one && to->made > 0); i++) {
+        struct cudnn_plan p = {.fallback = mode == CUDNN_HEUR_MODE_FALLBACK};
+        bool made = false;
+        TRY_GOTO(st, read_notes(t->library, c.config[i], &p), out);
+        if (!allowed(d, p.notes)) continue;
+        TRY_GOTO(st, v->visit(v->context, t, c.config[i], &p, &made), out);
+        to->made += made;
+    }
 out:
     configs_fini(t->library, &c);
     return st;
 }
 
-status cudnn_plan_choose(const struct cudnn_target *target, const struct cudnn_graph_desc *d,
-                         struct cudnn_plan *out)
+status cudnn_plan_visit(const struct cudnn_target *t, const struct cudnn_graph_desc *d,
+                        const struct cudnn_plan_visitor *v, struct cudnn_plan_visited *out)
 {
-    char text[CUDNN_GRAPH_TEXT_BYTES];
     struct cudnn_graph g;
     status st = OK;
-    *out = (struct cudnn_plan){.engine = -1};
-    TRY_GOTO(st, cudnn_graph_build(target->library, target->handle, d, &g), out);
+    *out = (struct cudnn_plan_visited){0};
+    TRY_GOTO(st, cudnn_graph_build(t->library, t->handle, d, &g), out);
     descriptor graph = cudnn_graph_descriptor(&g);
-    TRY_GOTO(st, try_mode(target, d, graph, CUDNN_HEUR_MODE_A, out), out);
-    if (out->descriptor == NULL) {
-        out->fallback = true;
-        TRY_GOTO(st, try_mode(target, d, graph, CUDNN_HEUR_MODE_FALLBACK, out), out);
-    }
-    if (out->descriptor == NULL) {
+    TRY_GOTO(st, visit_mode(t, d, graph, CUDNN_HEUR_MODE_A, v, out), out);
+    if (out->made == 0)
+        TRY_GOTO(st, visit_mode(t, d, graph, CUDNN_HEUR_MODE_FALLBACK, v, out), out);
+    if (out->made == 0) {
+        char text[CUDNN_GRAPH_TEXT_BYTES];
         error_set(__FILE__, __LINE__, "cuDNN has no engine for %s (%d offered)",
                   cudnn_graph_text(d, text), out->offered);
         st = E_UNSUPPORTED;
     }
 out:
     cudnn_graph_fini(&g);
+    return st;
+}
+
+static status take(void *context, const struct cudnn_target *t, descriptor config,
+                   struct cudnn_plan *p, bool *made)
+{
+    struct cudnn_plan *out = context;
+    *made = cudnn_plan_finish(t, config, p) == OK;
+    if (*made) {
+        *out = *p;
+        return OK;
+    }
+    cudnn_plan_fini(t->library, p); // refused after all: the next
+    error_clear();
+    return OK;
+}
+
+status cudnn_plan_choose(const struct cudnn_target *target, const struct cudnn_graph_desc *d,
+                         struct cudnn_plan *out)
+{
+    const struct cudnn_plan_visitor first = {.visit = take, .context = out, .one = true};
+    struct cudnn_plan_visited visited;
+    *out = (struct cudnn_plan){.engine = -1};
+    status st = cudnn_plan_visit(target, d, &first, &visited);
+    out->offered = visited.offered;
     return st;
 }
 
@@ -151,8 +204,9 @@ void cudnn_plan_fini(const struct cudnn_library *l, struct cudnn_plan *p)
 static status fill(const struct cudnn_library *l, descriptor pack,
                    const struct cudnn_operands *operands, void *workspace)
 {
-    const void *all[] = {operands->x, operands->w, operands->y, operands->b, operands->z};
-    const int64_t letters[] = {'x', 'w', 'y', 'b', 'z'};
+    const void *all[] = {operands->x, operands->w, operands->y,
+                         operands->b, operands->z, operands->m};
+    const int64_t letters[] = {'x', 'w', 'y', 'b', 'z', 'm'};
     const void *pointers[MAX_OPERANDS];
     int64_t ids[MAX_OPERANDS], n = 0;
     for (int i = 0; i < MAX_OPERANDS; i++) {

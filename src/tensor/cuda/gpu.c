@@ -99,7 +99,7 @@ const struct backend_ops *gpu_backend(void)
 void cuda_describe(const struct stream *s, struct backend_description *out)
 {
     struct gpu found;
-    *out = (struct backend_description){.threads = 0};
+    *out = (struct backend_description){.bytes_peak = s->bytes_peak};
     read_device(s->device, &found);
     (void)snprintf(out->device, sizeof out->device, "%s", found.name);
     (void)snprintf(out->library, sizeof out->library, "CUDA %d.%d", CUDART_VERSION / 1000,

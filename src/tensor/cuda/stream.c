@@ -61,26 +61,36 @@ void cuda_close(struct stream *s)
     }
     cudnn_cache_destroy(s->cudnn);
     if (s->native != NULL) (void)cudaStreamDestroy(s->native);
+    mem_free(s->held);
     mem_free(s->pack);
     mem_free(s);
 }
 
 status cuda_alloc(struct stream *s, size_t bytes, void **out)
 {
-    (void)s;
+    TRY(mem_grow(&s->held, &s->held_capacity, s->n_held + 1));
     cudaError_t code = cudaMalloc(out, bytes > 0 ? bytes : 1);
     if (code == cudaErrorMemoryAllocation) {
         (void)cudaGetLastError(); // it would be found by the next launch
-        FAIL(E_NOMEM, "out of device memory: %zu bytes", bytes);
+        FAIL(E_NOMEM, "out of device memory: %zu bytes, with %zu MiB held", bytes,
+             s->bytes_held >> 20);
     }
     TRY_CUDA(code);
+    s->held[s->n_held++] = (struct held){.ptr = *out, .bytes = bytes};
+    s->bytes_held += bytes;
+    if (s->bytes_held > s->bytes_peak) s->bytes_peak = s->bytes_held;
     return OK;
 }
 
 void cuda_free(struct stream *s, void *ptr)
 {
-    (void)s;
-    if (ptr != NULL) (void)cudaFree(ptr);
+    if (ptr == NULL) return;
+    size_t i = 0;
+    while (i < s->n_held && s->held[i].ptr != ptr) i++;
+    ASSERT(i < s->n_held);
+    s->bytes_held -= s->held[i].bytes;
+    s->held[i] = s->held[--s->n_held];
+    (void)cudaFree(ptr);
 }
 
 // The pinned buffer that was used longest ago, free again, with room for bytes.

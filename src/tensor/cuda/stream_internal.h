@@ -24,6 +24,11 @@ struct scratch_block {
     size_t bytes, used;
 };
 
+struct held { // device memory that alloc gave and free has not taken back
+    void *ptr;
+    size_t bytes;
+};
+
 struct stream {
     int device;               // its number
     bool tf32, deterministic; // see gpu_open
@@ -34,6 +39,8 @@ struct stream {
     int n_scratch;
     char *pack; // host values on their way to a slot
     size_t pack_bytes, pack_capacity;
+    struct held *held;
+    size_t n_held, held_capacity, bytes_held, bytes_peak;
     struct cudnn_cache *cudnn; // NULL until the first convolution
 };
 

@@ -13,6 +13,48 @@ static __global__ void pad_columns(int64_t rows, int32_t c, int32_t c_padded, co
     }
 }
 
+// One of three: the first list, the second, zeros.
+template <class T>
+static __device__ T joined_at(int64_t i, const T *first, int64_t n_first, const T *second,
+                              int64_t n_second)
+{
+    if (i < n_first) return first[i];
+    return i < n_first + n_second ? second[i - n_first] : from_float<T>(0);
+}
+
+struct halves {
+    const void *w[2];
+    const float *b[2];
+    float *y[2];
+    int32_t out[2], in;
+};
+
+template <class T> static __global__ void join_rows(struct halves h, int32_t k, T *w, float *b)
+{
+    const int64_t n_first = static_cast<int64_t>(h.out[0]) * h.in,
+                  n_second = static_cast<int64_t>(h.out[1]) * h.in,
+                  n = static_cast<int64_t>(k) * h.in;
+    for (int64_t i = thread_number(); i < n; i += thread_count()) {
+        w[i] = joined_at(i, static_cast<const T *>(h.w[0]), n_first, static_cast<const T *>(h.w[1]),
+                         n_second);
+        if (i < k) b[i] = joined_at(i, h.b[0], h.out[0], h.b[1], h.out[1]);
+    }
+}
+
+static __global__ void split_columns(struct halves h, int64_t rows, int32_t k, const float *joined)
+{
+    const int32_t both = h.out[0] + h.out[1];
+    for (int64_t i = thread_number(); i < rows * both; i += thread_count()) {
+        const int64_t row = i / both;
+        const int32_t column = static_cast<int32_t>(i % both), second = column - h.out[0];
+        const float v = joined[row * k + column];
+        if (second < 0)
+            h.y[0][row * h.out[0] + column] = v;
+        else
+            h.y[1][row * h.out[1] + second] = v;
+    }
+}
+
 // dw (k, rs, c) += scale[k] * from (.., rs, c_padded)
 static __global__ void add_filter(int64_t k, int64_t rs, int32_t c, int32_t c_padded,
                                   const float *from, const float *scale, float *dw)
@@ -65,6 +107,35 @@ extern "C" status weights_pad(struct stream *s, enum dtype dtype, int64_t rows, 
                c_padded, static_cast<const T *>(x), static_cast<T *>(y));
         return LAUNCHED();
     });
+}
+
+static struct halves halves_of(const struct linear_pair_desc *d, const struct linear_half *of_each)
+{
+    return {{of_each[0].w.data, of_each[1].w.data},
+            {of_each[0].bias, of_each[1].bias},
+            {of_each[0].y, of_each[1].y},
+            {d->out[0], d->out[1]},
+            d->in};
+}
+
+extern "C" status weights_join(struct stream *s, const struct linear_pair_desc *d, int32_t k,
+                               const struct linear_half *of_each, void *w, float *b)
+{
+    return with_dtype(static_cast<enum dtype>(d->dtype), "joined weights", [&](auto zero) {
+        using T = decltype(zero);
+        LAUNCH(join_rows<T>, blocks_for(static_cast<int64_t>(k) * d->in), THREADS, 0,
+               cuda_native(s), halves_of(d, of_each), k, static_cast<T *>(w), b);
+        return LAUNCHED();
+    });
+}
+
+extern "C" status weights_split(struct stream *s, const struct linear_pair_desc *d, int32_t k,
+                                const float *joined, const struct linear_half *of_each)
+{
+    const int64_t n = static_cast<int64_t>(d->rows) * (d->out[0] + d->out[1]);
+    LAUNCH(split_columns, blocks_for(n), THREADS, 0, cuda_native(s), halves_of(d, of_each),
+           static_cast<int64_t>(d->rows), k, joined);
+    return LAUNCHED();
 }
 
 extern "C" status weights_add_filter(struct stream *s, int64_t k, int64_t rs, int32_t c,

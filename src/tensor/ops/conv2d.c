@@ -21,16 +21,20 @@ static status backward_params(struct tape *t, struct node *n, const struct attr 
     return OK;
 }
 
-static status backward_data(struct tape *t, struct node *n, const struct attr *a, void *dx,
-                            bool accumulate)
+static status backward_data(struct tape *t, struct node *n, const struct attr *a)
 {
     const struct device *d = tape_device(t);
+    struct op_sum sum;
     struct weights w;
     void *folded;
     double begin = profile_begin();
+    TRY(op_sum_begin(t, n->in[0], &sum));
+    if (sum.data == NULL) return OK;
     TRY(op_weights_begin(t, a->w, &w, &folded));
-    status st = d->ops->conv2d_dx(d->stream, &a->desc, n->out->grad->data, w, dx, accumulate);
+    status st =
+        d->ops->conv2d_dx(d->stream, &a->desc, n->out->grad->data, w, sum.epilogue, sum.data);
     op_weights_end(t, folded);
+    op_sum_end(t, &sum);
     profile_end(begin, PROFILE_KIND_PART, "conv2d data", n->out->name);
     return st;
 }
@@ -42,10 +46,7 @@ static status backward(struct tape *t, struct node *n)
         if (a->desc.relu) TRY(op_relu_backward(t, n));
         TRY(backward_params(t, n, a));
         tape_done_with(t, n, 1);
-        struct tensor *dx;
-        bool accumulate;
-        TRY(tape_grad(t, n->in[0], &dx, &accumulate));
-        if (dx != NULL) TRY(backward_data(t, n, a, dx->data, accumulate));
+        TRY(backward_data(t, n, a));
     }
     return n->in[1] != NULL ? tape_pass_grad(t, n, n->in[1]) : OK;
 }
@@ -135,5 +136,6 @@ status op_conv2d(struct tape *t, struct tensor *x, const struct conv2d_params *p
                                                 .params = (struct param *[]){p->w, p->bias},
                                                 .n_params = 2,
                                                 .attr = &a,
-                                                .attr_bytes = sizeof a});
+                                                .attr_bytes = sizeof a,
+                                                .relu = p->relu});
 }

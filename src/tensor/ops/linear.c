@@ -13,8 +13,7 @@ static status backward(struct tape *t, struct node *n)
     const struct device *d = tape_device(t);
     const struct attr *a = n->attr;
     struct param *w = n->param[0], *bias = n->param[1];
-    struct tensor *dx;
-    bool accumulate;
+    struct op_sum sum;
     if (a->desc.rows == 0) return OK;
     if (a->desc.relu) TRY(op_relu_backward(t, n));
     double begin = profile_begin();
@@ -24,10 +23,11 @@ static status backward(struct tape *t, struct node *n)
     profile_end(begin, PROFILE_KIND_PART, "linear weights", n->out->name);
     tape_done_with(t, n, 1);
     begin = profile_begin();
-    TRY(tape_grad(t, n->in[0], &dx, &accumulate));
-    if (dx == NULL) return OK;
-    TRY(d->ops->linear_dx(d->stream, &a->desc, n->out->grad->data, op_weights(a->w), dx->data,
-                          accumulate));
+    TRY(op_sum_begin(t, n->in[0], &sum));
+    if (sum.data == NULL) return OK;
+    TRY(d->ops->linear_dx(d->stream, &a->desc, n->out->grad->data, op_weights(a->w), sum.epilogue,
+                          sum.data));
+    op_sum_end(t, &sum);
     profile_end(begin, PROFILE_KIND_PART, "linear data", n->out->name);
     return OK;
 }
@@ -77,5 +77,33 @@ status op_linear(struct tape *t, struct tensor *x, const struct linear_params *p
                                                 .params = (struct param *[]){p->w, p->bias},
                                                 .n_params = 2,
                                                 .attr = &a,
-                                                .attr_bytes = sizeof a});
+                                                .attr_bytes = sizeof a,
+                                                .relu = p->relu});
+}
+
+status op_linear_pair(struct tape *t, struct tensor *x, const struct linear_params p[2],
+                      struct tensor *y[2])
+{
+    const struct device *d = tape_device(t);
+    struct linear_pair_desc desc = {0};
+    struct linear_half half[2];
+    ASSERT(!tape_recording(t));
+    for (int i = 0; i < 2; i++) {
+        struct linear_desc one;
+        float *bias;
+        ASSERT(p[i].bias != NULL && p[i].fp32_out && !p[i].relu && p[i].w->scale == NULL);
+        TRY(describe(t, x, &p[i], &one));
+        TRY(op_check_param("linear", p[i].name, p[i].bias, one.out, &bias));
+        TRY(tape_tensor(t, p[i].name, DTYPE_F32, shape_2(one.rows, one.out), &y[i]));
+        desc.rows = one.rows;
+        desc.in = one.in;
+        desc.dtype = one.dtype;
+        desc.out[i] = one.out;
+        half[i] = (struct linear_half){.w = op_weights(p[i].w), .bias = bias, .y = y[i]->data};
+    }
+    if (desc.rows == 0) return OK;
+    double begin = profile_begin();
+    TRY(d->ops->linear_pair(d->stream, &desc, x->data, half));
+    profile_end(begin, PROFILE_KIND_FORWARD, "linear", p[0].name);
+    return OK;
 }

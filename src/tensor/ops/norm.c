@@ -53,7 +53,8 @@ status norm_record(struct tape *t, const struct op *op, struct tensor *x,
                                           .params = (struct param *[]){parts->gamma, parts->beta},
                                           .n_params = 2,
                                           .attr = &a,
-                                          .attr_bytes = sizeof a}));
+                                          .attr_bytes = sizeof a,
+                                          .relu = desc->relu != 0}));
     tape_drop(t, parts->mean);
     tape_drop(t, parts->rstd);
     return OK;

@@ -104,10 +104,34 @@ status op_relu_backward(struct tape *t, struct node *n)
 {
     const struct device *d = tape_device(t);
     const struct tensor *y = n->out, *dy = n->out->grad;
+    if (tape_is_masked(y)) return OK;
     double begin = profile_begin();
     TRY(d->ops->relu_dx(d->stream, y->dtype, tensor_elements(y), y->data, dy->data, dy->data));
     profile_end(begin, PROFILE_KIND_PART, "relu mask", y->name);
     return OK;
+}
+
+status op_sum_begin(struct tape *t, struct tensor *x, struct op_sum *out)
+{
+    const struct device *d = tape_device(t);
+    bool accumulate;
+    *out = (struct op_sum){0};
+    TRY(tape_grad(t, x, &out->dx, &accumulate));
+    if (out->dx == NULL) return OK;
+    out->data = out->dx->data;
+    if (accumulate) {
+        out->epilogue.add = out->dx->data;
+        if (d->ops->adds_apart) TRY(tape_scratch(t, tensor_bytes(out->dx), &out->data));
+    }
+    out->epilogue.mask = tape_take_mask(t, x);
+    return OK;
+}
+
+void op_sum_end(struct tape *t, struct op_sum *sum)
+{
+    if (sum->dx == NULL || sum->data == sum->dx->data) return;
+    tape_scratch_free(t, sum->dx->data);
+    sum->dx->data = sum->data;
 }
 
 status op_grad_begin(struct tape *t, struct tensor *x, struct op_grad *out)

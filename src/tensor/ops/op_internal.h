@@ -32,8 +32,18 @@ void op_weights_end(struct tape *t, void *folded);
 MUST_USE status op_check_pyramid(const char *op, const char *name, struct tensor *const *x,
                                  const struct pyramid *p, int n_levels, int64_t *c);
 
-// Masks n->out's gradient in place by the ReLU that made n->out.
+// Masks n->out's gradient in place by the ReLU that made n->out, unless that is done.
 MUST_USE status op_relu_backward(struct tape *t, struct node *n);
+
+// x's gradient for a slot with a dx_epilogue; data is NULL where x needs none. op_sum_end is for
+// what has gone well and gives back what was added to.
+struct op_sum {
+    struct tensor *dx;
+    struct dx_epilogue epilogue;
+    void *data; // where the slot writes
+};
+MUST_USE status op_sum_begin(struct tape *t, struct tensor *x, struct op_sum *out);
+void op_sum_end(struct tape *t, struct op_sum *sum);
 
 // A place for a slot that sets, not adds: x's gradient, or scratch that op_grad_end adds to it.
 struct op_grad {
