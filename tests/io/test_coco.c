@@ -193,29 +193,6 @@ TEST(boxes_of_any_finite_numbers_are_kept_and_nan_is_no_json)
     EXPECT_HAS(error_text(), "c.json");
 }
 
-TEST(a_million_boxes_in_one_image_are_read)
-{
-    enum { N_BOXES = 1000000 };
-    struct coco *c = NULL;
-    FILE *f = fopen(write_text("many.json", ""), "w");
-    const char *path = test_folder();
-    char name[300];
-    snprintf(name, sizeof name, "%s/many.json", path);
-    EXPECT(f != NULL);
-    if (f == NULL) return;
-    fprintf(f, "{\"images\": [{\"id\": 1}], " CATEGORIES ", \"annotations\": [");
-    for (int i = 0; i < N_BOXES; i++)
-        fprintf(f, "%s{\"image_id\":1,\"category_id\":9,\"bbox\":[%d,2,3,4]}", i > 0 ? "," : "", i);
-    fprintf(f, "]}");
-    EXPECT_EQ(fclose(f), 0);
-    EXPECT_OK(coco_read(name, &(struct coco_params){0}, &c));
-    if (c == NULL) return;
-    EXPECT_EQ(c->images[0].n, N_BOXES);
-    EXPECT(c->annotations[N_BOXES - 1].x == N_BOXES - 1 &&
-           c->annotations[N_BOXES - 1].id == N_BOXES);
-    coco_destroy(c);
-}
-
 TEST(files_without_order_are_refused)
 {
     static const char *const cases[][2] = {

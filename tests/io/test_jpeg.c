@@ -133,6 +133,63 @@ TEST(a_file_with_any_byte_changed_never_crashes)
     mem_free(data);
 }
 
+// Writes height and width over those of the frame header (SOF0, SOF1 or SOF2).
+static void set_size(unsigned char *data, size_t n, unsigned h, unsigned w)
+{
+    for (size_t at = 2; at + 9 < n && data[at] == 0xff;) {
+        if (data[at + 1] >= 0xc0 && data[at + 1] <= 0xc2) {
+            const unsigned char size[] = {(unsigned char)(h >> 8), (unsigned char)h,
+                                          (unsigned char)(w >> 8), (unsigned char)w};
+            memcpy(data + at + 5, size, sizeof size);
+            return;
+        }
+        at += 2 + ((size_t)data[at + 2] << 8 | data[at + 3]);
+    }
+    EXPECT(false);
+}
+
+TEST(sizes_over_the_limit_are_refused_before_any_memory_is_asked_for)
+{
+    const char *names[] = {"rgb_420_45x61.jpg", "rgb_progressive_50x37.jpg", "cmyk_37x26.jpg"};
+    for (size_t i = 0; i < COUNT(names); i++) {
+        char *data = NULL;
+        size_t n = 0;
+        int32_t h, w;
+        struct image image;
+        read_golden(names[i], &data, &n);
+        unsigned char *bytes = (unsigned char *)data;
+        set_size(bytes, n, 65535, 65535);
+        int64_t before = mem_n_allocs();
+        EXPECT_STATUS(jpeg_size(bytes, n, &h, &w), E_FORMAT);
+        EXPECT_STATUS(jpeg_decode(bytes, n, &image), E_FORMAT);
+        EXPECT_HAS(error_text(), "65500"); // libjpeg's own bound comes first
+        EXPECT(h == 0 && w == 0 && image.pixels == NULL && mem_n_allocs() == before);
+        set_size(bytes, n, 65500, 65500);
+        EXPECT_STATUS(jpeg_size(bytes, n, &h, &w), E_FORMAT);
+        EXPECT_STATUS(jpeg_decode(bytes, n, &image), E_FORMAT);
+        EXPECT_HAS(error_text(), "JPEG: 65500 x 65500 pixels are more than the limit of 178956970");
+        EXPECT(image.pixels == NULL && mem_n_allocs() == before);
+        mem_free(data);
+    }
+}
+
+TEST(a_size_just_below_the_limit_with_few_pixels_behind_it_is_cut_short)
+{
+    char *data = NULL;
+    size_t n = 0;
+    int32_t h, w;
+    struct image image;
+    read_golden("rgb_420_45x61.jpg", &data, &n);
+    set_size((unsigned char *)data, n, 2732, 65500); // 178,946,000 pixels
+    EXPECT_OK(jpeg_size((unsigned char *)data, n, &h, &w));
+    EXPECT(h == 2732 && w == 65500);
+    n -= 2; // the end marker, which would stand for the missing pixels
+    EXPECT_STATUS(jpeg_decode((unsigned char *)data, n, &image), E_FORMAT);
+    EXPECT_HAS(error_text(), "JPEG: cut short");
+    EXPECT(image.pixels == NULL);
+    mem_free(data);
+}
+
 TEST(every_allocation_that_fails_is_reported_and_leaks_nothing)
 {
     char *data = NULL;

@@ -17,13 +17,14 @@ enum { N_SHARDS = 3, MOST_RECORDS = 20 };
 
 struct dataset {
     struct shard shards[N_SHARDS];
-    int64_t broken; // image whose JPEG is cut short, -1: none
-    int64_t lost;   // image whose record cannot be read, -1: none
+    int64_t broken;     // image whose JPEG is cut short, -1: none
+    int64_t lost;       // image whose record cannot be read, -1: none
+    int64_t false_size; // image whose record says 65535 x 65535, -1: none
 };
 
 static struct dataset make_dataset(uint64_t a, uint64_t b, uint64_t c)
 {
-    struct dataset d = {.broken = -1, .lost = -1};
+    struct dataset d = {.broken = -1, .lost = -1, .false_size = -1};
     const uint64_t n[N_SHARDS] = {a, b, c};
     static char path[] = "fake.record";
     for (int s = 0; s < N_SHARDS; s++)
@@ -87,6 +88,7 @@ status dataset_read(const struct dataset *d, int s, uint64_t k, struct record_im
         return st;
     }
     if (id == d->broken) out->jpeg_bytes -= 40;
+    if (id == d->false_size) out->h = out->w = 65535;
     out->n_annotations = 3;
     out->annotations[0] =
         (struct annotation){.id = id, .x = 2, .y = 3, .w = 10, .h = 8, .label = 1};
@@ -361,6 +363,20 @@ TEST(a_bad_record_comes_back_in_its_turn_and_again)
         }
         loader_destroy(l);
     }
+}
+
+TEST(a_record_that_says_another_size_than_its_jpeg_is_refused)
+{
+    struct dataset d = make_dataset(7, 7, 6);
+    struct loader_params p = params_of(&d, false);
+    struct batch *batch;
+    d.false_size = 0;
+    struct loader *l = loader_of(&p);
+    EXPECT_STATUS(loader_next(l, &batch, NULL), E_FORMAT);
+    EXPECT_HAS(error_text(),
+               "fake.record: record 0 (image 0): JPEG: 20 x 24 pixels (height, width), "
+               "its record says 65535 x 65535");
+    loader_destroy(l);
 }
 
 TEST(a_batch_that_cannot_be_shared_or_filled_is_refused)

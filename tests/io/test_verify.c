@@ -6,18 +6,21 @@
 #include <unistd.h>
 
 #include "io/dataset.h"
+#include "io/example.h"
 #include "io/mini_set.h"
 #include "io/pack.h"
 
 struct problems {
     int n;
-    char first[1024];
+    char first[1024], all[4096];
 };
 
 static void note(void *context, const char *what)
 {
     struct problems *p = context;
     if (p->n++ == 0) snprintf(p->first, sizeof p->first, "%s", what);
+    size_t used = strlen(p->all);
+    snprintf(p->all + used, sizeof p->all - used, "%s\n", what);
 }
 
 static void pack(const char *out, int n, int shards)
@@ -112,6 +115,40 @@ TEST(a_bad_record_is_named_with_shard_byte_and_image)
     record_image_fini(&image);
     dataset_close(d);
     mem_free(data);
+}
+
+// The same image in a shard of its own, whose record says 65535 x 65535.
+static void overstate(const char *set)
+{
+    static const struct category categories[] = {{1, 1, "a"}, {3, 3, "c"}, {4, 4, "d"}};
+    struct dataset *d = NULL;
+    struct record_image image = {0};
+    unsigned char *frame = NULL;
+    size_t n = 0;
+    EXPECT_OK(dataset_open(set, &d));
+    if (d == NULL) return;
+    EXPECT_OK(dataset_read(d, 0, 0, &image));
+    image.h = image.w = 65535;
+    EXPECT_OK(example_encode(&image, categories, COUNT(categories), &frame, &n));
+    char path[300];
+    snprintf(path, sizeof path, "%s.record-00000-of-00001", set);
+    EXPECT_OK(file_write(path, frame, n));
+    snprintf(path, sizeof path, "%s.record-00000-of-00001.idx", set);
+    EXPECT_EQ(unlink(path), 0);
+    mem_free(frame);
+    record_image_fini(&image);
+    dataset_close(d);
+}
+
+TEST(a_record_that_says_another_size_than_its_jpeg_is_named)
+{
+    struct problems p;
+    struct verify_report report;
+    pack(test_path("big/set"), 1, 1);
+    overstate(test_path("big/set"));
+    EXPECT_OK(verify(test_path("big/set"), &p, &report));
+    EXPECT(p.n >= 1);
+    EXPECT_HAS(p.all, "the JPEG is 31 x 21 (width x height), but the record says 65535 x 65535");
 }
 
 TEST(records_are_found_without_their_index)
