@@ -66,11 +66,12 @@ static void print_table(const struct plan *p, const struct plan_measured *m)
            "efficiency, and seconds of communication that prolong a step\n\n",
            p->strong ? "strong" : "weak", alone_s, p->backward_s, p->n_buckets);
     printf("%6s", "ranks");
-    for (int a = 0; a < PLAN_N_ALGORITHMS; a++) printf("  %17s", plan_algorithm_name(a));
+    for (enum plan_algorithm a = 0; a < PLAN_N_ALGORITHMS; a++)
+        printf("  %17s", plan_algorithm_name(a));
     printf("%s\n", m->n > 0 ? "   measured" : "");
     for (int ranks = 1; ranks > 0; ranks = next_ranks(m, ranks)) {
         printf("%6d", ranks);
-        for (int a = 0; a < PLAN_N_ALGORITHMS; a++) {
+        for (enum plan_algorithm a = 0; a < PLAN_N_ALGORITHMS; a++) {
             struct plan_outcome o = plan_predict(p, a, ranks);
             printf("  %6.1f %% %8.3g", 100 * o.efficiency, o.exposed_s);
         }
@@ -104,7 +105,7 @@ static void print_json(const struct plan *p, const struct plan_measured *m)
     for (int ranks = 1; ranks > 0; ranks = next_ranks(m, ranks)) {
         json_write_object(&w, NULL);
         json_write_integer(&w, "ranks", ranks);
-        for (int a = 0; a < PLAN_N_ALGORITHMS; a++) {
+        for (enum plan_algorithm a = 0; a < PLAN_N_ALGORITHMS; a++) {
             struct plan_outcome o = plan_predict(p, a, ranks);
             write_outcome(&w, plan_algorithm_name(a), &o);
         }
