@@ -27,14 +27,19 @@ class Step:
         for i, value in enumerate((operations, bytes_, seconds)):
             part[i] += value
 
-    def conv(self, name, n, h, w, c, k, r, stride=1, residual=False, dx=True, dw=True):
-        """One convolution with its fused scale, residual and ReLU; returns the output's sides."""
+    def conv(self, name, n, h, w, c, k, r, stride=1, residual=False, dx="", dw=True):
+        """One convolution with its fused scale, residual and ReLU; returns the output's sides.
+
+        dx: "" none, "plain", or what its graph does to the gradient of x on the way out: "mask"
+        (reads the ReLU's output that x is), "add" (reads what other readers of x gave), "add mask".
+        """
         ho, wo = (h + stride - 1) // stride, (w + stride - 1) // stride
         operations = 2 * n * ho * wo * k * c * r * r
         x, y, weights = n * h * w * c, n * ho * wo * k, k * c * r * r
         self.add(name + ", forward", operations, HALF * (x + y * (2 if residual else 1) + weights))
-        if dx:  # reads x for its sign: the ReLU's mask
-            self.add(name + ", dx", operations, HALF * (y + 2 * x + weights))
+        if dx:
+            reads = ("mask" in dx) + ("add" in dx)
+            self.add(name + ", dx", operations, HALF * (y + (1 + reads) * x + weights))
         if dw:
             self.add(name + ", dw", operations, HALF * (x + y) + FULL * weights)
         return ho, wo
@@ -42,7 +47,7 @@ class Step:
 
 def backbone(step, n, h, w, trainable):
     """ResNet-50; returns the sides of the four maps. Stages from the top train; BN is frozen."""
-    h, w = step.conv("stem", n, h, w, 8, 64, 7, 2, dx=False, dw=trainable >= 5)
+    h, w = step.conv("stem", n, h, w, 8, 64, 7, 2, dw=trainable >= 5)
     ho, wo = h // 2, w // 2
     step.add("max pool", 0, HALF * n * 64 * (h * w + ho * wo))
     h, w, c, sides = ho, wo, 64, []
@@ -51,11 +56,14 @@ def backbone(step, n, h, w, trainable):
         for block in range(blocks):
             stride = 2 if stage > 0 and block == 0 else 1
             into = learns and (block > 0 or stage > 4 - trainable)
+            inner = "mask" if learns else ""
+            # Walked in this order: the FPN's lateral or the residual, this block's first, downsample.
+            first = "add mask" if block > 0 else "add" if stage > 0 else "plain"
             if block == 0:
-                step.conv(name, n, h, w, c, 4 * mid, 1, stride, dx=into, dw=learns)
-            step.conv(name, n, h, w, c, mid, 1, dx=into, dw=learns)
-            h, w = step.conv(name, n, h, w, mid, mid, 3, stride, dx=learns, dw=learns)
-            step.conv(name, n, h, w, mid, 4 * mid, 1, residual=True, dx=learns, dw=learns)
+                step.conv(name, n, h, w, c, 4 * mid, 1, stride, dx="add mask" if into else "", dw=learns)
+            step.conv(name, n, h, w, c, mid, 1, dx=first if into else "", dw=learns)
+            h, w = step.conv(name, n, h, w, mid, mid, 3, stride, dx=inner, dw=learns)
+            step.conv(name, n, h, w, mid, 4 * mid, 1, residual=True, dx=inner, dw=learns)
             c = 4 * mid
         sides.append((h, w, c))
     return sides
@@ -64,15 +72,17 @@ def backbone(step, n, h, w, trainable):
 def heads(step, n, sides, trainable):
     cells = 0
     for i, (h, w, c) in enumerate(sides):
-        step.conv("FPN", n, h, w, c, FPN, 1, dx=i >= 4 - trainable)
-        step.conv("FPN", n, h, w, FPN, FPN, 3)
+        step.conv("FPN", n, h, w, c, FPN, 1, dx="" if i < 4 - trainable else "mask" if i == 3 else "plain")
+        step.conv("FPN", n, h, w, FPN, FPN, 3, dx="plain" if i == 0 else "add")
         if i < 3:
             step.add("FPN upsample + add, both ways", 0, HALF * n * h * w * FPN * 5)
     maps = sides + [((sides[3][0] + 1) // 2, (sides[3][1] + 1) // 2, FPN)]
     for h, w, _ in maps:
         cells += n * h * w
-        step.conv("RPN head", n, h, w, FPN, FPN, 3, dx=False, dw=False)
-        step.conv("RPN head", n, h, w, FPN, 16, 1, dx=False, dw=False)
+        step.conv("RPN head", n, h, w, FPN, FPN, 3, dw=False)
+        step.conv("RPN head", n, h, w, FPN, 16, 1, dw=False)
+        # The 16 come out in fp32, and are split into 3 and 12.
+        step.add("RPN head, split", 0, n * h * w * (16 * FULL - 16 * HALF + (16 + 15) * FULL))
     rows = n * ANCHORS
     step.add("RPN head, sparse backward", 3 * 2 * rows * (9 * FPN + 15) * FPN,
              HALF * rows * 9 * FPN * 4)
@@ -80,8 +90,8 @@ def heads(step, n, sides, trainable):
     rois, features = n * ROIS, HALF * (cells * FPN)
     step.add("RoIAlign, forward", 2 * rois * 49 * 16 * FPN, features + HALF * rois * 49 * FPN)
     step.add("RoIAlign, dx", 2 * rois * 49 * 16 * FPN, 2 * features + HALF * rois * 49 * FPN)
-    for inputs, outputs in ((49 * FPN, 1024), (1024, 1024), (1024, 5 * CLASSES)):
-        step.conv("box head", rois, 1, 1, inputs, outputs, 1)
+    for inputs, outputs, dx in ((49 * FPN, 1024, "plain"), (1024, 1024, "mask"), (1024, 5 * CLASSES, "add mask")):
+        step.conv("box head", rois, 1, 1, inputs, outputs, 1, dx=dx)
     step.add("losses", 0, FULL * rois * 5 * CLASSES * 3)
 
 

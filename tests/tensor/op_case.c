@@ -2,6 +2,7 @@
 #include "op_case.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"
@@ -9,7 +10,10 @@
 struct device *op_case_device(enum dtype compute)
 {
     struct device *d = NULL;
-    status st = device_open_cpu(2, compute, &d);
+    const char *where = getenv("SHOAL_TEST_DEVICE");
+    const bool gpu = where != NULL && strcmp(where, "cuda") == 0;
+    status st =
+        gpu ? device_open_gpu(0, compute, false, true, &d) : device_open_cpu(2, compute, &d);
     if (st == E_UNSUPPORTED) {
         printf("  not run in %s: %s\n", dtype_name(compute), error_text());
         return NULL;

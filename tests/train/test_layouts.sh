@@ -19,12 +19,14 @@ checkpoint: {every_epochs: 0}
 eval: {every_epochs: 0}
 END
 
+# SHOAL_TEST_TRAIN: further words for every run, such as train.device=cuda.
+read -ra more <<<"${SHOAL_TEST_TRAIN:-}"
 # train RANKS MICRO_BATCH OUT_DIR key=value...
 train() {
   local ranks=$1 micro=$2 out=$3
   shift 3
   expect 0 "$out" "$mpirun" "$ranks" "$shoal" train four.yaml "${network[@]}" "${optimizer[@]}" \
-    train.micro_batch="$micro" train.out_dir="$out" "$@"
+    train.micro_batch="$micro" train.out_dir="$out" "$@" ${more[@]+"${more[@]}"}
 }
 # compare WHAT ARGS...: layout_tool, whose verdict is shown.
 compare() {
