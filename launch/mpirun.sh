@@ -97,138 +97,13 @@ out_dir=$(key train.out_dir) devices=$(key train.devices_per_rank) timeout_s=$(k
 timeout_s=${timeout_s%.*} # whole seconds will do
 
 folder=$(mktemp -d) # of answers and of mpirun's messages
-trap 'rm -rf "$folder"' EXIT
 # Stands in every rank's environment, on every host: they can be told from any other process.
 SHOAL_JOB=$(hostname)-$$-$RANDOM
 export SHOAL_JOB
-
-# ---- Open MPI: what the environment does not say already
-default() {
-  [ -n "${!1:-}" ] || export "$1=$2"
-}
-within() { # VALUE LEAST MOST
-  echo $(($1 < $2 ? $2 : $1 > $3 ? $3 : $1))
-}
-set_open_mpi() {
-  [ "$(id -u)" -ne 0 ] || export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-  export OMPI_MCA_plm_rsh_agent=$rsh
-  default OMPI_MCA_plm_rsh_no_tree_spawn 1 # hosts need not reach each other by ssh
-  # A host that is gone sends nothing, ever: ask it. mpirun must notice before the ranks' own
-  # watchdogs end them (comm.timeout_s), or it waits for the lost host for ever.
-  default OMPI_MCA_oob_tcp_keepalive_time "$(within $((timeout_s / 8)) 2 20)"
-  default OMPI_MCA_oob_tcp_keepalive_intvl "$(within $((timeout_s / 24)) 1 5)"
-  default OMPI_MCA_oob_tcp_keepalive_probes 5
-  default OMPI_MCA_btl_vader_single_copy_mechanism none # containers forbid it
-  if ! compgen -G '/sys/class/infiniband/*' >/dev/null; then # spares a search at every start
-    default OMPI_MCA_pml ob1
-    default OMPI_MCA_btl self,vader,tcp
-  fi
-}
-
-# The network between the hosts. Docker's and other bridges look alike on every host and lead nowhere.
-choose_interface() {
-  local device net=$interface
-  if [ -z "$net" ] && [ ${#use[@]} -eq 1 ] && is_local "${use[0]}"; then net=lo; fi
-  if [ -z "$net" ] && [ -z "$in_job" ] && command -v ip >/dev/null; then
-    local address other=${use[0]}
-    ! is_local "$other" || other=${use[1]}
-    address=$(getent ahostsv4 "$other" | awk 'NR == 1 { print $1 }')
-    device=$(ip -o -4 route get "$address" 2>/dev/null | sed -nE '/ via /!s/.* dev ([^ ]+) .*/\1/p')
-    [ -z "$device" ] || net=$(ip -o -4 route show dev "$device" scope link proto kernel | awk 'NR == 1 { print $1 }')
-  fi
-  if [ -n "$net" ]; then
-    default OMPI_MCA_btl_tcp_if_include "$net"
-    default OMPI_MCA_oob_tcp_if_include "$net"
-    [[ $net == */* || $net == lo ]] || default NCCL_SOCKET_IFNAME "$net"
-  elif [ -z "${OMPI_MCA_btl_tcp_if_include:-}" ]; then
-    default OMPI_MCA_btl_tcp_if_exclude 127.0.0.0/8,docker0,virbr0
-    default OMPI_MCA_oob_tcp_if_exclude 127.0.0.0/8,docker0,virbr0
-  fi
-}
-
-# ---- Hosts
-is_local() {
-  [ "$1" = localhost ] || [ "$1" = "$(hostname)" ]
-}
-reach() { # HOST SHELL_COMMAND: there, in this folder
-  local command
-  command="cd $(printf %q "$PWD") 2>/dev/null || exit 81; $2"
-  # shellcheck disable=SC2086 # the shell may have options
-  if is_local "$1"; then sh -c "$command"; else timeout -k 1 "$probe_s" $rsh "$1" "$command"; fi </dev/null
-}
-# Every host's answer to what a start needs: $folder/HOST.code, and its cores in $folder/HOST.
-probe() {
-  local host
-  for host in "$@"; do
-    (
-      reach "$host" "test -x $(printf %q "$shoal") || exit 82
-        lscpu -p=CORE,SOCKET 2>/dev/null | grep -v '^#' | sort -u | wc -l" >"$folder/$host" 2>"$folder/$host.error"
-      echo $? >"$folder/$host.code"
-    ) &
-    probes+=($!)
-  done
-  wait "${probes[@]}"
-  probes=()
-}
-answers() { # HOST, after probe
-  [ "$(cat "$folder/$1.code")" = 0 ]
-}
-why_not() {
-  case $(cat "$folder/$1.code") in
-    81) echo "$1 has no folder $PWD: hosts share it, or hold copies at the same path" ;;
-    82) echo "$1 has no program $shoal" ;;
-    *) echo "$1 does not answer${rsh:+ ($rsh $1: $(tr '\n' ' ' <"$folder/$1.error" | head -c 200))}" ;;
-  esac
-}
-
-# Sets use and use_slots: hosts that answer, as many as the largest number of ranks that divides
-# train.batch wants. $1: how many restarts; at the first start every host has to answer.
-choose_hosts() {
-  local i total=0 ranks left take gone=()
-  probe "${hosts[@]}"
-  use=() use_slots=()
-  for i in "${!hosts[@]}"; do
-    if answers "${hosts[i]}"; then
-      total=$((total + slots[i]))
-    else
-      gone+=("${hosts[i]}")
-      say "$(why_not "${hosts[i]}")"
-    fi
-  done
-  [ ${#gone[@]} -eq 0 ] || [ "$1" -gt 0 ] || fail 1 "not started: see to ${gone[*]}, or leave it out of the hosts"
-  [ "$total" -gt 0 ] || return 1
-  for ((ranks = total; ranks > 1; ranks--)); do
-    [ $((batch % (ranks * devices))) -ne 0 ] || break
-  done
-  left=$ranks
-  for i in "${!hosts[@]}"; do
-    if [ $left -eq 0 ] || ! answers "${hosts[i]}"; then continue; fi
-    take=$((slots[i] < left ? slots[i] : left))
-    left=$((left - take))
-    use+=("${hosts[i]}") use_slots+=("$take")
-  done
-  n_ranks=$ranks
-  [ "$ranks" -eq "$total" ] ||
-    say "$ranks ranks, not $total: train.batch $batch x devices_per_rank $devices has to be divisible by the ranks"
-  [ ${#gone[@]} -eq 0 ] || say "going on without ${gone[*]}: $ranks ranks on ${use[*]}"
-}
-
-# One rank a host takes all of it; several share it out, where each gets a core at least.
-choose_binding() {
-  local i share=1000000 most=1
-  for i in "${!use[@]}"; do
-    local cores
-    cores=$(cat "$folder/${use[i]}")
-    [ $((cores / use_slots[i])) -ge $share ] || share=$((cores / use_slots[i]))
-    [ "${use_slots[i]}" -le "$most" ] || most=${use_slots[i]}
-  done
-  if [ "$bind" = auto ] && [ "$most" -gt 1 ] && [ $share -ge 1 ]; then
-    options+=(--map-by "slot:PE=$share" --bind-to core)
-  else
-    options+=(--bind-to none)
-    if [ $share -eq 0 ] || [ "$bind" = none ]; then default OMPI_MCA_mpi_yield_when_idle 1; fi
-  fi
-}
+probes=()
+# shellcheck source=launch/mpirun_hosts.sh
+. "$here/mpirun_hosts.sh"
+trap 'sweep; rm -rf "$folder"' EXIT
 
 # The command of this attempt, in options.
 choose_command() {
@@ -251,6 +126,7 @@ choose_command() {
   else
     for name in "${!use[@]}"; do list+=("${use[name]}:${use_slots[name]}"); done
     options+=(--host "$(IFS=,; echo "${list[*]}")")
+    choose_segments
     choose_binding
   fi
   for name in $(compgen -e); do
@@ -334,21 +210,6 @@ run_once() {
   pid=''
 }
 
-# Ranks that a killed mpirun could not reach; never anybody else's.
-end_ranks() {
-  local host find
-  find="for p in /proc/[0-9]*; do
-      grep -qzx SHOAL_JOB=$SHOAL_JOB \$p/environ && test \"\$(readlink \$p/exe)\" = $(printf %q "$shoal") &&
-        kill -KILL \${p#/proc/}
-    done 2>/dev/null; true"
-  for host in "${use[@]}"; do
-    probe_s=3 reach "$host" "$find" >/dev/null 2>&1 &
-    probes+=($!)
-  done
-  [ ${#probes[@]} -eq 0 ] || wait "${probes[@]}"
-  probes=()
-}
-
 # Whether to try again; sets reason.
 worth_another() {
   [ -z "$forced" ] || { reason=$forced; return 0; }
@@ -368,6 +229,7 @@ worth_another() {
     134 | 135 | 136 | 139) reason="a rank crashed ($code, signal $((code - 128)))" ;;
     137) reason="a rank was killed (137: kill -9, or out of memory)" ;;
     205) reason="mpirun lost a host (205)" ;;
+    255) reason="a rank is gone: another lost its connection to it (255)" ;; # before mpirun heard of it
     *)
       [ "$code" -gt 128 ] || return 1
       reason="mpirun ended with $code"
@@ -375,7 +237,6 @@ worth_another() {
   esac
 }
 
-probes=()
 set_open_mpi
 stuck=0 reason=''
 for ((restarts = 0; ; restarts++)); do
@@ -387,7 +248,7 @@ for ((restarts = 0; ; restarts++)); do
     [ $n_stops -eq 0 ] || fail 7 "stopped before the start"
     run_once
     [ "$code" -eq 0 ] && [ -e "$out_dir/done.json" ] && exit 0
-    [ -n "$in_job" ] || end_ranks
+    sweep
     if [ $n_stops -gt 0 ]; then # 138: a rank that was not ready for the signal; nothing was done yet
       [ "$code" -eq 7 ] || say "stopped (mpirun ended with $code); the last checkpoint is $(newest_step || echo none)"
       exit 7
