@@ -5,12 +5,12 @@
 . "${SHOAL_SOURCE_DIR:?}/tests/cluster/cluster_test.sh"
 # shellcheck source=tests/cluster/slurm_test.sh
 . "$SHOAL_SOURCE_DIR/tests/cluster/slurm_test.sh"
-slurm_track=linuxproc
+slurm_track=linuxproc slurm_more=SlurmctldParameters=preempt_send_user_signal
 settings+=(comm.timeout_s=20) # whatever happens to a rank is over after ten more
 limit_memory() {
   host_memory h3 $((64 << 10)) || { echo "h3 cannot run out of memory: control groups cannot be written here"; no_limit=yes; }
 }
-slurm_begin 10 limit_memory
+slurm_begin 11 limit_memory
 on_nodes() { # H1 H2 ...: these and no others, were it fewer of them
   echo "--exclude=$(sinfo -h -N -p main -o %N | grep -vwF -f <(printf '%s\n' "$@") | paste -sd,)"
 }
@@ -56,6 +56,17 @@ submit killed "$(on_nodes h1 h2)"
 at_checkpoint killed kill_rank
 SHOAL_LAUNCH=srun submit killed_srun "$(on_nodes h1 h2)"
 at_checkpoint killed_srun kill_rank
+# ---- Queued again from outside: TERM goes to mpirun, srun and orted too, and the ranks save all the same
+submit requeued "$(on_nodes h1 h2)"
+at_checkpoint requeued requeue
+SHOAL_LAUNCH=srun submit requeued_srun "$(on_nodes h1 h2)"
+at_checkpoint requeued_srun requeue
+# ---- A more urgent job, where the site has it said by the job's own signal
+submit preempted "$(on_nodes h1 h11)"
+at_checkpoint preempted want_h11
+want_h11() {
+  sbatch --partition=urgent --nodelist=h11 --exclusive --output=/dev/null --wrap true >/dev/null
+}
 submit stopped "$(on_nodes h1 h2)"
 at_checkpoint stopped stop_rank
 SHOAL_LAUNCH=srun submit stopped_srun "$(on_nodes h1 h2)"
@@ -101,6 +112,14 @@ if [ -z "${no_limit:-}" ]; then
   has "ended with 137: to be queued again"
   seen_by 30 starved "ended with"
 fi
+for name in requeued requeued_srun; do
+  good $name 2
+  has "ended with 7; SLURM is ending the job already"
+  has_not "stopped (mpirun"
+done
+good preempted 2
+has "USR1: every rank saves"
+has "ended with 7: to be queued again"
 for name in stopped stopped_srun; do
   good $name 2
   seen_by 30 $name "ended with"
