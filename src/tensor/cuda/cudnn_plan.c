@@ -63,9 +63,11 @@ static status read_notes(const struct cudnn_library *l, descriptor config, struc
     return OK;
 }
 
-// Tensor cores round fp32 to TF32 on the way in, which fp32 is not to have done to it.
+// Tensor cores round fp32 to TF32 on the way in, which fp32 is not to have done to it. Sums are
+// fp32's whatever the operands are.
 static bool allowed(const struct cudnn_graph_desc *d, unsigned notes)
 {
+    if (notes & 1U << CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION) return false;
     const unsigned rounds =
         1U << CUDNN_NUMERICAL_NOTE_TENSOR_CORE | 1U << CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS;
     if (d->dtype == DTYPE_F32 && !d->any_rounding && (notes & rounds) != 0) return false;
