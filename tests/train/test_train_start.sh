@@ -44,6 +44,7 @@ has "warning: train.out_dir out is on rank 0's host $host alone: rank 1 ($host) 
 [ -z "$(find here/out -name '.seen*')" ] || fail "left $(find here/out -name '.seen*')"
 expect 0 "a shared out_dir" "$mpirun" 2 "$shoal" "${train[@]}"
 has_not "does not see it"
+has_not "device memory" # a CPU's is not counted
 
 cp -r data here/data && rm -r there && cp -r here there && rm -rf there/out here/out
 rm there/data/train.record-00001-of-00002

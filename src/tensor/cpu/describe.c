@@ -24,7 +24,7 @@ static void processor_name(char *to, size_t bytes)
 void cpu_describe(const struct stream *s, struct backend_description *out)
 {
     const dnnl_version_t *v = dnnl_version();
-    out->threads = cpu_threads(s);
+    *out = (struct backend_description){.threads = cpu_threads(s)};
     processor_name(out->device, sizeof out->device);
     (void)snprintf(out->library, sizeof out->library, "oneDNN %d.%d.%d", v->major, v->minor,
                    v->patch);
