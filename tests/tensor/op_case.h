@@ -49,8 +49,8 @@ struct op_result {
     float *value[OP_CASE_MAX_PARAMS];                        // afterwards
 };
 
-// Opens a CPU device of two threads, with SHOAL_TEST_DEVICE=cuda the first GPU, or returns NULL after
-// printing why.
+// Opens a CPU device of two threads, with SHOAL_TEST_DEVICE=cuda the first GPU, or returns NULL
+// after printing why.
 struct device *op_case_device(enum dtype compute);
 // Applies the op and, where dy is given, walks back from the sum over all applications of <dy, y>.
 // dy [repeat * n_y]. Failures are the test's, told with the case's name; false then.
