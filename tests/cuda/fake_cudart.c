@@ -19,6 +19,8 @@ static cudaStream_t streams;
 static cudaError_t last_error;
 static unsigned long jitter_us, jitter_state = 1;
 static bool is_inline;
+static unsigned long n_launches, n_waits;
+static _Thread_local int current_device;
 
 void fake_cudart_lock(void)
 {
@@ -70,7 +72,7 @@ static double now(void)
 
 static void execute_record(struct fake_op *op)
 {
-    comes_before(&op->event->order);
+    comes_before(op->order);
     fake_cudart_lock();
     if (op->event->completed < op->generation) op->event->completed = op->generation;
     op->event->seconds = now();
@@ -83,7 +85,7 @@ static void execute_wait(struct fake_op *op)
     fake_cudart_lock();
     while (op->event->completed < op->generation) pthread_cond_wait(&changed, &mutex);
     fake_cudart_unlock();
-    comes_after(&op->event->order);
+    comes_after(op->order);
 }
 
 void fake_cudart_execute(struct fake_op *op)
@@ -169,6 +171,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags)
     (void)flags;
     cudaStream_t s = calloc(1, sizeof *s);
     s->tail = &s->head;
+    s->device = current_device;
     const char *us = getenv("FAKE_CUDA_JITTER_US"), *seed = getenv("FAKE_CUDA_SEED");
     fake_cudart_lock();
     is_inline = getenv("FAKE_CUDA_INLINE") != NULL;
@@ -186,6 +189,19 @@ cudaError_t cudaStreamCreateWithPriority(cudaStream_t *out, unsigned flags, int 
 {
     (void)priority;
     return cudaStreamCreateWithFlags(out, flags);
+}
+
+cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest)
+{
+    *least = 0;
+    *greatest = -5;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamIsCapturing(cudaStream_t s, enum cudaStreamCaptureStatus *out)
+{
+    *out = s->capture != NULL ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
+    return cudaSuccess;
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t s)
@@ -246,6 +262,10 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags)
 
 cudaError_t cudaEventDestroy(cudaEvent_t e)
 {
+    for (struct fake_order *o = e->orders, *next; o != NULL; o = next) {
+        next = o->next;
+        free(o);
+    }
     free(e);
     return cudaSuccess;
 }
@@ -257,8 +277,12 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s)
     e->stream = s;
     e->capture = s->capture;
     if (s->capture != NULL) return cudaSuccess; // inside a capture an event is only an edge
+    struct fake_order *order = malloc(sizeof *order);
+    order->next = e->orders;
+    e->orders = order;
     return fake_cudart_enqueue(
-        s, (struct fake_op){.kind = FAKE_RECORD, .event = e, .generation = ++e->recorded});
+        s, (struct fake_op){
+               .kind = FAKE_RECORD, .event = e, .generation = ++e->recorded, .order = order});
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned flags)
@@ -276,11 +300,17 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned flags)
     if (s->capture != NULL)
         return fake_cudart_fail(cudaErrorStreamCaptureIsolation,
                                 "a capturing stream waits for an event from outside");
+    const char *dropped = getenv("FAKE_CUDA_DROP_WAIT");
+    fake_cudart_lock();
+    bool drop = dropped != NULL && ++n_waits == strtoul(dropped, NULL, 10);
+    fake_cudart_unlock();
+    if (drop) return cudaSuccess;
     if (e->recorded == 0)
         return fake_cudart_fail(cudaErrorInvalidValue,
                                 "wait for an event never recorded (a GPU would not wait)");
     return fake_cudart_enqueue(
-        s, (struct fake_op){.kind = FAKE_WAIT, .event = e, .generation = e->recorded});
+        s, (struct fake_op){
+               .kind = FAKE_WAIT, .event = e, .generation = e->recorded, .order = e->orders});
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t e)
@@ -288,7 +318,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t e)
     fake_cudart_lock();
     while (e->completed < e->recorded) pthread_cond_wait(&changed, &mutex);
     fake_cudart_unlock();
-    comes_after(&e->order);
+    if (e->orders != NULL) comes_after(e->orders);
     return cudaSuccess;
 }
 
@@ -297,7 +327,7 @@ cudaError_t cudaEventQuery(cudaEvent_t e)
     fake_cudart_lock();
     bool done = e->completed >= e->recorded;
     fake_cudart_unlock();
-    if (done) comes_after(&e->order);
+    if (done && e->orders != NULL) comes_after(e->orders);
     return done ? cudaSuccess : cudaErrorNotReady;
 }
 
@@ -309,8 +339,22 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t a, cudaEvent_t b)
 
 // --- launches ---
 
+unsigned long fake_cudart_launches(void)
+{
+    fake_cudart_lock();
+    unsigned long n = n_launches;
+    fake_cudart_unlock();
+    return n;
+}
+
 cudaError_t fake_cudart_launch(cudaStream_t s, void (*run)(void *), void (*drop)(void *), void *arg)
 {
+    if (s != NULL && s->device != current_device)
+        return fake_cudart_fail(cudaErrorInvalidResourceHandle,
+                                "launch on a stream of a device that is not current");
+    fake_cudart_lock();
+    n_launches++;
+    fake_cudart_unlock();
     return fake_cudart_enqueue(
         s, (struct fake_op){.kind = FAKE_RUN, .run = run, .drop = drop, .arg = arg});
 }
@@ -341,13 +385,14 @@ cudaError_t cudaGetDeviceCount(int *n)
 
 cudaError_t cudaSetDevice(int i)
 {
-    return i >= 0 && i < DEVICES ? cudaSuccess
-                                 : fake_cudart_fail(cudaErrorInvalidDevice, "no such device");
+    if (i < 0 || i >= DEVICES) return fake_cudart_fail(cudaErrorInvalidDevice, "no such device");
+    current_device = i;
+    return cudaSuccess;
 }
 
 cudaError_t cudaGetDevice(int *i)
 {
-    *i = 0;
+    *i = current_device;
     return cudaSuccess;
 }
 

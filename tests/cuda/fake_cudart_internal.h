@@ -5,7 +5,8 @@
 // Nothing runs before it must: work waits in its queue, and FAKE_CUDA_JITTER_US=n lets every
 // operation start up to n microseconds late, drawn from FAKE_CUDA_SEED. FAKE_CUDA_INLINE=1 runs all
 // at once in the caller's thread instead, so that suites written for host memory can hand it over.
-// FAKE_CUDA_FAIL_ALLOC=n fails the n-th allocation of device memory.
+// FAKE_CUDA_FAIL_ALLOC=n fails the n-th allocation of device memory. FAKE_CUDA_DROP_WAIT=n leaves
+// out the n-th wait of a stream for an event, which whoever watches for races should notice.
 //
 // Linked into a ThreadSanitizer build (itself built without), it hides its own locks and states
 // just the orders that CUDA promises: enqueue before run, run before recorded event, event before
@@ -14,7 +15,8 @@
 //
 // Refused as on a GPU, or stricter: the default stream, copies that leave their allocation or have
 // the wrong kind, asynchronous copies with pageable memory, launches beyond the limits, waiting for
-// an event never recorded, synchronising a capturing stream, unjoined captures.
+// an event never recorded, synchronising a capturing stream, unjoined captures, launches on a
+// stream whose device is not the thread's current one.
 #ifndef SHOAL_TESTS_CUDA_FAKE_CUDART_INTERNAL_H
 #define SHOAL_TESTS_CUDA_FAKE_CUDART_INTERNAL_H
 
@@ -31,12 +33,14 @@ struct fake_op {
     void *arg;
     cudaEvent_t event;
     uint64_t generation;
-    bool kept; // a graph owns it: run often, drop with the graph
+    void *order; // names that generation to TSan
+    bool kept;   // a graph owns it: run often, drop with the graph
     struct fake_op *next;
 };
 
 struct CUstream_st {
     pthread_t worker;
+    int device;
     struct fake_op *head, **tail;
     uint64_t issued, done;
     bool closing;
@@ -46,12 +50,17 @@ struct CUstream_st {
     struct CUstream_st *next;
 };
 
+// A place that names one recording of an event to TSan: who waits for it is not behind the next.
+struct fake_order {
+    struct fake_order *next;
+};
+
 struct CUevent_st {
     uint64_t recorded, completed;
     double seconds;
     cudaGraph_t capture;
     cudaStream_t stream;
-    char order;
+    struct fake_order *orders; // the latest first
 };
 
 struct CUgraph_st {
@@ -62,6 +71,8 @@ struct CUgraph_st {
 // Called by kernel_shim.h and by the doubles of cuDNN and NCCL.
 cudaError_t fake_cudart_launch(cudaStream_t s, void (*run)(void *), void (*drop)(void *),
                                void *arg);
+// Launches so far, of any kind.
+unsigned long fake_cudart_launches(void);
 cudaError_t fake_cudart_check_launch(struct dim3 grid, struct dim3 block, size_t bytes);
 
 cudaError_t fake_cudart_fail(cudaError_t e, const char *why);
