@@ -55,8 +55,9 @@ while read -r pattern home; do
   refuse "$pattern" "$home" "a foreign library outside its room ($home)" "${product[@]}"
 done <<'LIST'
 (dnnl_[a-z]|DNNL_|#include.<.*dnnl) src/tensor/cpu/
-(cu[A-Z][a-z]|cuda[A-Z_]|cudnn|CUDNN_|#include.<cu) src/tensor/cuda/
-(nccl[A-Z]|#include.<nccl) src/comm/
+(cudnn|CUDNN_) src/tensor/cuda/
+(cu[A-Z][a-z]|cuda[A-Z_]|#include.<cu) (src/tensor/cuda/|src/comm/nccl)
+(nccl[A-Z]|#include.<nccl) src/comm/(nccl|bucket_nccl)
 (MPI_|#include.<mpi) src/comm/
 (tj[A-Z3]|#include.<(jpeglib|turbojpeg|protobuf-c|isa-l|crc|cairo|simdjson|yyjson|json)) src/io/
 (cairo_|crc32_iscsi|protobuf_c_) src/io/

@@ -1,7 +1,5 @@
-// shoal bench allreduce: gradient buckets, all complete at once, against one plain MPI_Allreduce of
-// the same bytes, in turn.
-#include <string.h>
-
+// shoal bench allreduce: gradient buckets, all complete at once, against the same bytes in one
+// call, in turn: of MPI_Allreduce, or on GPUs of NCCL.
 #include "comm/bucket.h"
 #include "comm/plain.h"
 #include "core/mem.h"
@@ -10,6 +8,7 @@
 #include "train/command_bench.h"
 #include "train/command_line.h"
 #include "train/command_run.h"
+#include "train/team.h"
 
 enum { SLICE = 1 << 18 }; // elements, about a weight of ResNet-50
 
@@ -20,106 +19,210 @@ struct request {
     char **words;
 };
 
-struct bench {
-    struct bench_lap buckets[BENCH_MAX_LAPS], plain[BENCH_MAX_LAPS];
-    int n_buckets;
+struct end { // of one device
+    struct device *device;
+    void *grads, *staging;
 };
 
-static status sum_in_buckets(struct buckets *buckets, struct comm *comm, struct bench_lap *lap)
+struct bench {
+    const struct config *config;
+    struct comm *comm;
+    struct crew *crew;
+    struct end *ends;              // by lane
+    size_t n;                      // gradients
+    struct buckets *buckets, *one; // one: all in a single bucket, GPUs alone
+    struct bench_lap in_buckets[BENCH_MAX_LAPS], plain[BENCH_MAX_LAPS];
+};
+
+// ---- Devices -----------------------------------------------------------------------------------
+
+static bool on_gpu(const struct bench *b)
 {
-    TRY(comm_barrier(comm));
-    struct bench_lap begin = bench_now();
-    buckets_begin(buckets, 0);
-    TRY(buckets_finish(buckets, 0, NULL));
-    *lap = bench_since(begin);
+    return !b->ends[0].device->ops->host_counts;
+}
+
+static status open_end(void *context, int lane)
+{
+    struct bench *b = context;
+    struct end *e = &b->ends[lane];
+    size_t bytes = b->n * sizeof(float);
+    TRY(replica_open_device(b->config, b->comm, lane, &e->device));
+    TRY(pool_take(e->device->pool, bytes, &e->grads));
+    if (on_gpu(b)) TRY(pool_take(e->device->pool, bytes / 2, &e->staging));
+    return e->device->ops->zero(e->device->stream, e->grads, bytes);
+}
+
+static status close_end(void *context, int lane)
+{
+    struct bench *b = context;
+    buckets_leave(b->one, lane);
+    buckets_leave(b->buckets, lane);
+    device_close(b->ends[lane].device);
     return OK;
 }
 
-static status sum_plain(struct comm *comm, float *data, size_t n, struct bench_lap *lap)
-{
-    TRY(comm_barrier(comm));
-    struct bench_lap begin = bench_now();
-    TRY(plain_sum_f32(comm, data, n));
-    *lap = bench_since(begin);
-    return OK;
-}
-
-static status make_buckets(const struct config *c, struct comm *comm, float *data, size_t n,
-                           struct buckets **out)
+static status make_buckets(const struct bench *b, int64_t slice, struct buckets **out)
 {
     struct bucket_slice *slices = NULL;
-    int n_slices = (int)((n + SLICE - 1) / SLICE);
+    int n_slices = (int)(((int64_t)b->n + slice - 1) / slice);
     TRY(mem_alloc(&slices, (size_t)n_slices));
     for (int i = 0; i < n_slices; i++) {
-        int64_t from = (int64_t)i * SLICE, left = (int64_t)n - from;
-        slices[i] = (struct bucket_slice){from, left < SLICE ? left : SLICE};
+        int64_t from = (int64_t)i * slice, left = (int64_t)b->n - from;
+        slices[i] = (struct bucket_slice){from, left < slice ? left : slice};
     }
-    struct buckets_params params = {.comm = comm,
-                                    .bucket_mib = c->comm.bucket_mib,
-                                    .wire = c->comm.wire,
+    struct buckets_params params = {.comm = b->comm,
+                                    .bucket_mib = b->config->comm.bucket_mib,
+                                    .wire = b->config->comm.wire,
                                     .slices = slices,
-                                    .n_slices = n_slices};
+                                    .n_slices = n_slices,
+                                    .n_lanes = crew_n(b->crew),
+                                    .on_gpu = on_gpu(b)};
     status st = buckets_create(&params, out);
     mem_free(slices);
-    return st == OK ? buckets_join(*out, 0, &(struct bucket_lane){.grads = data}) : st;
+    return st;
 }
 
-static void report(const struct request *q, const struct config *c, const struct comm *comm,
-                   const struct bench *b)
+static status join(void *context, int lane)
 {
+    struct bench *b = context;
+    struct end *e = &b->ends[lane];
+    struct bucket_lane l = team_bucket_lane(e->device, e->grads, e->staging);
+    TRY(buckets_join(b->buckets, lane, &l));
+    return b->one != NULL ? buckets_join(b->one, lane, &l) : OK;
+}
+
+// What fails here, fails on this rank alone; then all meet.
+static status prepare(struct bench *b)
+{
+    TRY(crew_create(b->config->train.devices_per_rank, &b->crew));
+    TRY(mem_zalloc(&b->ends, (size_t)crew_n(b->crew)));
+    TRY(crew_each(b->crew, open_end, b));
+    TRY(make_buckets(b, SLICE, &b->buckets));
+    return on_gpu(b) ? make_buckets(b, (int64_t)b->n, &b->one) : OK;
+}
+
+static status meet(struct bench *b)
+{
+    TRY(buckets_meet(b->buckets));
+    if (b->one != NULL) TRY(buckets_meet(b->one));
+    return crew_each(b->crew, join, b);
+}
+
+// ---- Sums --------------------------------------------------------------------------------------
+
+static status sum_lane(struct bench *b, struct buckets *buckets, int lane)
+{
+    const struct device *d = b->ends[lane].device;
+    buckets_begin(buckets, lane);
+    TRY(buckets_finish(buckets, lane, NULL));
+    return d->ops->wait(d->stream);
+}
+
+static status sum_in_buckets(void *context, int lane)
+{
+    struct bench *b = context;
+    return sum_lane(b, b->buckets, lane);
+}
+
+static status sum_in_one(void *context, int lane)
+{
+    struct bench *b = context;
+    return sum_lane(b, b->one, lane);
+}
+
+static status time_buckets(struct bench *b, struct bench_lap *lap)
+{
+    TRY(comm_barrier(b->comm));
+    struct bench_lap begin = bench_now();
+    TRY(crew_each(b->crew, sum_in_buckets, b));
+    *lap = bench_since(begin);
+    return OK;
+}
+
+// Between ranks alone where gradients are in host memory.
+static status time_plain(struct bench *b, struct bench_lap *lap)
+{
+    TRY(comm_barrier(b->comm));
+    struct bench_lap begin = bench_now();
+    if (b->one != NULL)
+        TRY(crew_each(b->crew, sum_in_one, b));
+    else
+        TRY(plain_sum_f32(b->comm, b->ends[0].grads, b->n));
+    *lap = bench_since(begin);
+    return OK;
+}
+
+// Bytes that every device has to send and to receive in a ring, over the time.
+static double bus_gb_per_s(const struct bench *b, const struct bench_lap *lap)
+{
+    double workers = comm_size(b->comm) * crew_n(b->crew);
+    return 2e-9 * (workers - 1) / workers * (double)(b->n * sizeof(float)) / lap->wall_s;
+}
+
+static void report(const struct request *q, const struct bench *b)
+{
+    char carrier[COMM_HOST_BYTES];
     struct json_write w;
     int n = (int)q->rounds;
-    struct bench_lap buckets = bench_median(b->buckets, n), plain = bench_median(b->plain, n);
+    struct bench_lap buckets = bench_median(b->in_buckets, n), plain = bench_median(b->plain, n);
+    buckets_describe(b->buckets, carrier, sizeof carrier);
     bench_begin(&w, "allreduce");
-    json_write_integer(&w, "ranks", comm_size(comm));
-    json_write_text(&w, "comm", comm_backend_name(comm));
-    json_write_text(&w, "library", comm_version(comm));
+    json_write_integer(&w, "ranks", comm_size(b->comm));
+    json_write_integer(&w, "devices_per_rank", crew_n(b->crew));
+    json_write_text(&w, "comm", carrier);
     json_write_digits(&w, "mib", q->mib, 6);
-    json_write_digits(&w, "bucket_mib", c->comm.bucket_mib, 6);
-    json_write_integer(&w, "n_buckets", b->n_buckets);
+    json_write_digits(&w, "bucket_mib", b->config->comm.bucket_mib, 6);
+    json_write_integer(&w, "n_buckets", buckets_n(b->buckets));
     json_write_integer(&w, "rounds", n);
-    bench_write_laps(&w, "buckets", b->buckets, n);
+    bench_write_device(&w, b->ends[0].device);
+    bench_write_laps(&w, "buckets", b->in_buckets, n);
     bench_write_laps(&w, "plain", b->plain, n);
     json_write_digits(&w, "buckets_over_plain", buckets.wall_s / plain.wall_s, 4);
     json_write_digits(&w, "cpu_over_plain", buckets.cpu_s / plain.cpu_s, 4);
+    json_write_digits(&w, "bus_gb_per_s", bus_gb_per_s(b, &buckets), 4);
+    json_write_digits(&w, "plain_bus_gb_per_s", bus_gb_per_s(b, &plain), 4);
     bench_end(&w);
 }
 
-static status measure(const struct request *q, const struct config *c, struct comm *comm,
-                      struct bench *b, float *data, size_t n)
+static status measure(const struct request *q, struct bench *b)
 {
-    struct buckets *buckets = NULL;
     struct bench_lap warm;
-    status st = OK;
-    TRY(make_buckets(c, comm, data, n, &buckets));
-    b->n_buckets = buckets_n(buckets);
-    TRY_GOTO(st, sum_in_buckets(buckets, comm, &warm), out);
-    TRY_GOTO(st, sum_plain(comm, data, n, &warm), out);
+    TRY(time_buckets(b, &warm));
+    TRY(time_plain(b, &warm));
     for (int64_t i = 0; i < q->rounds; i++) {
-        TRY_GOTO(st, sum_in_buckets(buckets, comm, &b->buckets[i]), out);
-        TRY_GOTO(st, sum_plain(comm, data, n, &b->plain[i]), out);
+        TRY(time_buckets(b, &b->in_buckets[i]));
+        TRY(time_plain(b, &b->plain[i]));
     }
-    if (comm_rank(comm) == 0) report(q, c, comm, b);
-out:
-    buckets_destroy(buckets);
-    return st;
+    if (comm_rank(b->comm) == 0) report(q, b);
+    return OK;
+}
+
+static void destroy(struct bench *b)
+{
+    if (b == NULL) return;
+    if (b->ends != NULL && crew_each(b->crew, close_end, b) != OK) error_clear();
+    buckets_destroy(b->one);
+    buckets_destroy(b->buckets);
+    crew_destroy(b->crew);
+    mem_free(b->ends);
+    mem_free(b);
 }
 
 static status body(void *context, const struct config *c, struct comm *comm)
 {
     const struct request *q = context;
-    size_t n = (size_t)(q->mib * 1048576 / sizeof(float));
     struct bench *b = NULL;
-    float *data = NULL;
     status st = OK;
-    TRY_GOTO(st, mem_alloc(&b, 1), out);
-    TRY_GOTO(st, mem_alloc_aligned(n * sizeof *data, &data), out);
-    memset(data, 0, n * sizeof *data);
-    st = measure(q, c, comm, b, data, n);
+    TRY_GOTO(st, mem_zalloc(&b, 1), out);
+    b->config = c;
+    b->comm = comm;
+    b->n = (size_t)(q->mib * 1048576 / sizeof(float));
+    TRY_GOTO(st, comm_all_ok(comm, prepare(b)), out);
+    TRY_GOTO(st, meet(b), out);
+    st = measure(q, b);
 out:
     command_run_check(comm, st);
-    mem_free(data);
-    mem_free(b);
+    destroy(b);
     return st;
 }
 
@@ -144,7 +247,9 @@ status command_bench_allreduce(int argc, char **argv)
     };
     const struct command_line line = {
         .usage = "mpirun -n 2 shoal bench allreduce [key=value ...] [--mib MIB] [--rounds N]",
-        .about = "Times gradient buckets (comm.bucket_mib) against one plain MPI_Allreduce.",
+        .about =
+            "Times gradient buckets (comm.bucket_mib) against one plain MPI_Allreduce, or on GPUs\n"
+            "(train.device=cuda) against one sum by NCCL.",
         .options = options,
         .n_options = COUNT(options),
         .max_words = -1,

@@ -1,6 +1,7 @@
 // shoal devices: what the model could run on here, and what is missing for more.
 #include <stdio.h>
 
+#include "comm/nccl.h"
 #include "tensor/device.h"
 #include "tensor/gpu.h"
 #include "train/command.h"
@@ -26,6 +27,9 @@ static void print_gpus(const struct gpu_list *l)
     if (!l->built) return;
     printf("CUDA     %s built in; driver for CUDA: %s\n", l->runtime, l->driver);
     printf("cuDNN    %s\n", l->library);
+    char nccl[512];
+    nccl_describe(nccl, sizeof nccl);
+    printf("NCCL     %s\n", nccl);
 }
 
 status command_devices(int argc, char **argv)

@@ -34,8 +34,8 @@ static status open_gpu(const struct config *c, const struct comm *comm, int lane
 }
 
 // auto is the CPU: the GPU backend is to be asked for by name until it has been seen to run.
-static status open_device(const struct config *c, const struct comm *comm, int lane,
-                          struct device **out)
+status replica_open_device(const struct config *c, const struct comm *comm, int lane,
+                           struct device **out)
 {
     if (c->train.device == CONFIG_DEVICE_CUDA) return open_gpu(c, comm, lane, out);
     REQUIRE(c->comm.backend != CONFIG_COMM_NCCL, E_ARG,
@@ -56,7 +56,7 @@ status replica_create(const struct config *c, int n_labels, struct comm *comm, i
     status st = OK;
     TRY(mem_zalloc(&r, 1));
     r->lane = lane;
-    TRY_GOTO(st, open_device(c, comm, lane, &r->device), fail);
+    TRY_GOTO(st, replica_open_device(c, comm, lane, &r->device), fail);
     TRY_GOTO(st, detector_create(&c->model, n_labels, r->device, &r->model), fail);
     TRY_GOTO(st, tape_create(r->device, &r->tape), fail);
     *out = r;

@@ -20,8 +20,11 @@ struct replica {
     int n_slices;
 };
 
-// Opens the device that c->train.device names for device number lane of this rank, and builds the
-// model with zero weights. E_UNSUPPORTED for cuda in a build or on a machine without it.
+// Opens the device that c->train.device names for device number lane of this rank. E_UNSUPPORTED
+// for cuda in a build or on a machine without it.
+MUST_USE status replica_open_device(const struct config *c, const struct comm *comm, int lane,
+                                    struct device **out);
+// Opens it, and builds the model with zero weights.
 MUST_USE status replica_create(const struct config *c, int n_labels, struct comm *comm, int lane,
                                struct replica **out);
 // Adds the optimizer, and lays the slices of gradients out for buckets of n_workers in all.

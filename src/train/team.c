@@ -112,18 +112,22 @@ static status cast_gradients(void *context, int64_t n, const void *from, void *t
     return d->ops->cast(d->stream, n, source, from, target, to);
 }
 
+struct bucket_lane team_bucket_lane(struct device *d, float *grads, void *staging)
+{
+    struct bucket_lane l = {
+        .grads = grads, .staging = staging, .cast = cast_gradients, .context = d};
+    if (d->ops->host_counts) return l;
+    l.stream = gpu_native_stream(d->stream);
+    l.device = gpu_number(d->stream);
+    return l;
+}
+
 static status join(void *context, int lane)
 {
     struct team *t = context;
     struct replica *r = t->replicas[lane];
-    struct bucket_lane l = {.grads = params_grads(detector_params(r->model)),
-                            .staging = t->staging[lane],
-                            .cast = cast_gradients,
-                            .context = r->device};
-    if (on_gpu(t)) {
-        l.stream = gpu_native_stream(r->device->stream);
-        l.device = gpu_number(r->device->stream);
-    }
+    struct bucket_lane l =
+        team_bucket_lane(r->device, params_grads(detector_params(r->model)), t->staging[lane]);
     return buckets_join(t->buckets, lane, &l);
 }
 

@@ -23,6 +23,9 @@ MUST_USE status team_create(const struct config *c, int n_labels, struct comm *c
 // Adds optimizers and buckets. E_ARG for a comm.backend that cannot serve the devices;
 // E_UNSUPPORTED where NCCL is missing. Not collective.
 MUST_USE status team_prepare_training(struct team *t);
+// A device's end of buckets: its gradients, and where it is a GPU its queue and its casts. staging:
+// for wire bf16 on GPUs, else NULL.
+struct bucket_lane team_bucket_lane(struct device *d, float *grads, void *staging);
 // Workers meet: before the first step. Collective.
 MUST_USE status team_meet(struct team *t);
 void team_destroy(struct team *t); // t may be NULL

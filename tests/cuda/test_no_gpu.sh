@@ -25,4 +25,6 @@ if ! grep -q '^gpu .*none' <<<"$devices"; then
 fi
 grep -qE '^CUDA +[0-9]+\.[0-9]+ built in; driver for CUDA: ' <<<"$devices" || fail "no CUDA version"
 grep -qE '^cuDNN +(9\.[0-9]+\.[0-9]+|missing: )' <<<"$devices" || fail "nothing about cuDNN"
+grep -qE '^NCCL +(2\.[0-9]+\.[0-9]+|missing: libnccl.so.2 cannot be opened: .*install it)' <<<"$devices" ||
+  fail "nothing about NCCL"
 exit $failed
