@@ -31,6 +31,7 @@ void batch_destroy(struct batch *batch)
     struct pooled_batch *b = (struct pooled_batch *)batch;
     for (int i = 0; i < batch->n_groups; i++) recycler_give(b->pool, batch->groups[i].pixels);
     for (int i = 0; i < batch->n_images; i++) {
+        mem_free(batch->images[i].pixels);
         mem_free(batch->images[i].annotations);
         mem_free(batch->images[i].labels);
         mem_free(batch->images[i].boxes);

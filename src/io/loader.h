@@ -16,7 +16,9 @@ struct batch_image {
     int32_t original_h, original_w; // stored pixels
     int32_t h, w;                   // resized
     bool flipped;
-    int group, slot; // pixels are batch.groups[group].pixels + slot * (h * w * 3 of the group)
+    unsigned char
+        *pixels;     // (original_h, original_w, 3) as stored, where decoded ones were asked for
+    int group, slot; // else pixels are batch.groups[group].pixels + slot * (h * w * 3 of the group)
     int n_boxes;
     float (*boxes)[4]; // x0, y0, x1, y1
     int32_t *labels;   // n_boxes, 1..
@@ -24,7 +26,8 @@ struct batch_image {
     struct annotation *annotations;
 };
 
-// Images that share a canvas: (n, h, w, 3), normalised, zero outside each image.
+// Images that share a canvas: (n, h, w, 3), normalised, zero outside each image; NULL where decoded
+// ones were asked for.
 struct batch_group {
     int n, h, w;
     float *pixels;
@@ -48,6 +51,7 @@ struct loader_params {
     int batch;             // training: images of one step over all workers
     int micro_batch;       // images handed over at once
     int64_t first_step;    // training: the step (from 0) to begin at
+    bool decoded; // images as they are stored: the taker flips, normalises, resizes and pads
 };
 
 struct loader;

@@ -100,7 +100,7 @@ status loader_job_plan(const struct loader_setup *setup, struct loader_job *job)
     struct batch *batch = job->batch;
     for (int i = 0; i < job->n; i++) TRY(plan_image(setup, job, i));
     for (int i = 0; i < job->n; i++) join_group(batch, &job->items[i].plan, &batch->images[i]);
-    for (int g = 0; g < batch->n_groups; g++) {
+    for (int g = 0; g < batch->n_groups && !setup->params.decoded; g++) {
         struct batch_group *group = &batch->groups[g];
         size_t bytes;
         TRY(mem_size(pixels_of(group) * sizeof(float), (size_t)group->n, &bytes));
@@ -112,7 +112,7 @@ status loader_job_plan(const struct loader_setup *setup, struct loader_job *job)
 status loader_job_decode(const struct loader_setup *setup, struct loader_job *job, int i)
 {
     struct loader_item *item = &job->items[i];
-    const struct batch_image *place = &job->batch->images[i];
+    struct batch_image *place = &job->batch->images[i];
     const struct batch_group *group = &job->batch->groups[place->group];
     struct image image = {0};
     status st = OK;
@@ -120,6 +120,11 @@ status loader_job_decode(const struct loader_setup *setup, struct loader_job *jo
         st,
         name_record(setup, item, jpeg_decode(item->record.jpeg, item->record.jpeg_bytes, &image)),
         out);
+    if (setup->params.decoded) {
+        place->pixels = image.pixels;
+        image.pixels = NULL;
+        goto out;
+    }
     TRY_GOTO(st,
              transform_pixels(&setup->transform, &item->plan, &image, place->flipped,
                               group->pixels + (size_t)place->slot * pixels_of(group)),

@@ -192,6 +192,41 @@ static void check_image(const struct batch *batch, const struct batch_image *ima
 
 // ---- Tests -------------------------------------------------------------------------------------
 
+// Who flips, resizes and pads by himself gets the same batches, with the pictures as stored.
+TEST(decoded_images_come_as_stored_and_laid_out_alike)
+{
+    struct dataset d = make_dataset(7, 7, 6);
+    struct loader_params p = params_of(&d, true), q = p;
+    q.decoded = true;
+    struct loader *l = loader_of(&p), *m = loader_of(&q);
+    for (int b = 0; b < 4; b++) {
+        struct batch *done = next_of(l), *stored = next_of(m);
+        EXPECT_EQ(stored->n_groups, done->n_groups);
+        for (int i = 0; i < stored->n_images; i++) {
+            const struct batch_image *from = &stored->images[i], *to = &done->images[i];
+            const struct batch_group *group = &stored->groups[from->group];
+            struct image image = {from->original_h, from->original_w, from->pixels};
+            size_t n = (size_t)group->h * (size_t)group->w * 3;
+            struct transform t;
+            struct transform_plan plan;
+            float *got = NULL;
+            EXPECT(group->pixels == NULL && to->pixels == NULL && from->pixels != NULL);
+            EXPECT(from->id == to->id && from->group == to->group && from->slot == to->slot);
+            transform_init(&input, &t);
+            transform_plan(&t, image.h, image.w, &plan);
+            EXPECT(plan.canvas_h == group->h && plan.canvas_w == group->w);
+            EXPECT_OK(mem_alloc(&got, n));
+            EXPECT_OK(transform_pixels(&t, &plan, &image, from->flipped, got));
+            EXPECT(memcmp(got, place_of(done, to), n * sizeof *got) == 0);
+            mem_free(got);
+        }
+        batch_destroy(done);
+        batch_destroy(stored);
+    }
+    loader_destroy(l);
+    loader_destroy(m);
+}
+
 TEST(batches_hold_the_transformed_images_grouped_by_canvas)
 {
     struct dataset d = make_dataset(7, 7, 6);
