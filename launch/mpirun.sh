@@ -116,7 +116,7 @@ choose_command() {
   if [ -n "$in_job" ]; then
     # SLURM says TERM to all it knows of: mpirun would end at once, orted on the other nodes likewise.
     ! env --block-signal=TERM true 2>/dev/null || options=(env --block-signal=TERM "${options[@]}")
-    default OMPI_MCA_orte_launch_agent "$here/orted.sh"
+    [[ $here == *[[:space:]]* ]] || default OMPI_MCA_orte_launch_agent "$here/orted.sh" # Open MPI splits it at spaces
     if [ "$bind" = auto ] && [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then
       options+=(--map-by "slot:PE=$SLURM_CPUS_PER_TASK" --bind-to core)
     else
