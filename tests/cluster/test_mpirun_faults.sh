@@ -60,40 +60,65 @@ has "not started: see to h4"
 for host in h1 h2 h3; do on "$host" find /dev/shm -name 'vader_segment*' -o -name 'shoal-job.*'; done >log
 [ ! -s log ] || fail "left in /dev/shm: $(cat log)"
 
+# Two runs at a time from here on, as they mostly wait. both FIRST SECOND: starts them; when FIRST's first
+# checkpoint stands fault_FIRST happens, then the same for SECOND.
+both() {
+  become_launch "$1" h1:1,h2:1 >"log.$1" 2>&1 &
+  first=$!
+  become_launch "$2" h3:1,h4:1 >"log.$2" 2>&1 &
+  second=$!
+  until_true 100 test -e "$1/out/checkpoints/latest"
+  first_began=$SECONDS
+  "fault_$1"
+  until_true 100 test -e "$2/out/checkpoints/latest"
+  second_began=$SECONDS
+  "fault_$2"
+}
+
 # ---- A cut of three seconds is nothing; one for good is the loss of a host
-begin flapped h1:1,h2:1
-host_link h2 down
-sleep 3
-host_link h2 up
-ended 0 flapped
+# shellcheck disable=SC2317 # both calls them, here and below
+fault_flapped() {
+  host_link h2 down
+  { sleep 3 && host_link h2 up; } &
+}
+# shellcheck disable=SC2317
+fault_cut() {
+  host_link h4 down
+}
+host_boot h4
+both flapped cut
+began=$second_began
+seen_within $((timeout_s + 10)) cut
+wait "$first" "$second"
+host_link h4 up
+run=$first ended 0 flapped
 has_not "going on"
 same_weights two flapped
-begin cut h1:1,h2:1
-began=$SECONDS
-host_link h2 down
-seen_within $((timeout_s + 10)) cut
-wait "$run"
-host_link h2 up
-ended 0 cut 2>/dev/null
-has "going on without h2"
+run=$second ended 0 cut
+has "going on without h4"
 close_losses one cut
 
 # ---- A rank that stands still, and a host whose kernel answers for it: only a watchdog sees it
-begin stopped h1:1,h2:1
-began=$SECONDS
-kill -STOP "$(pid_of_rank h2)"
+# shellcheck disable=SC2317
+fault_stopped() {
+  kill -STOP "$(pid_of_rank h2)"
+}
+# shellcheck disable=SC2317
+fault_frozen() {
+  host_freeze h4
+}
+both stopped frozen
+began=$first_began
 seen_within $((timeout_s + 10)) stopped
-grep -Eq 'exit code 75' log.stopped || fail "no line of a watchdog: $(cat log.stopped)"
-ended 0 stopped
+began=$second_began
+seen_within $((timeout_s + 10)) frozen # mpirun has to be killed, and the host given up
+wait "$first" "$second"
+host_thaw h4
+run=$first ended 0 stopped
+grep -Eq 'exit code 75' log || fail "no line of a watchdog: $(cat log)"
 grep -Eq 'rank 1 on h2, (in )?step [0-9]+' log || fail "rank, host and step are not named: $(cat log)"
 same_weights two stopped
-begin frozen h1:1,h2:1
-began=$SECONDS
-host_freeze h2
-seen_within $((timeout_s + 10)) frozen # mpirun has to be killed, and the host given up
-wait "$run"
-host_thaw h2
-ended 0 frozen
-has "going on without h2"
+run=$second ended 0 frozen
+has "going on without h4"
 close_losses one frozen
 finish
