@@ -110,18 +110,31 @@ static status make_room(struct cudnn_cache *c, struct entry **out)
     return OK;
 }
 
+// Whether a plan is to be measured now: not while the stream's work is being recorded, which would
+// not run.
+static status is_measuring(const struct cudnn_cache *c, bool *out)
+{
+    enum cudaStreamCaptureStatus recording;
+    *out = c->measures;
+    if (!c->measures) return OK;
+    TRY_CUDA(cudaStreamIsCapturing(c->stream, &recording));
+    *out = recording == cudaStreamCaptureStatusNone;
+    return OK;
+}
+
 // From an earlier process, or made now and kept for later ones. A plan that was not measured is
 // made anew where it is to be.
 static status make_plan(struct cudnn_cache *c, const struct cudnn_graph_desc *d,
                         const struct cudnn_operands *operands, struct cudnn_plan *out)
 {
     const struct cudnn_target target = {.library = c->library, .handle = c->handle};
-    bool found;
+    bool found, measures;
+    TRY(is_measuring(c, &measures));
     TRY(cudnn_store_load(c->store, &target, d, out, &found));
-    if (found && (!c->measures || out->measured_ms >= 0)) return OK;
+    if (found && (!measures || out->measured_ms >= 0)) return OK;
     if (found) cudnn_plan_fini(c->library, out);
-    TRY(c->measures ? cudnn_tune_choose(&target, d, c->stream, operands, out)
-                    : cudnn_plan_choose(&target, d, out));
+    TRY(measures ? cudnn_tune_choose(&target, d, c->stream, operands, out)
+                 : cudnn_plan_choose(&target, d, out));
     status st = cudnn_store_save(c->store, &target, d, out);
     if (st != OK) cudnn_plan_fini(c->library, out);
     return st;
