@@ -31,7 +31,8 @@ TEST(an_all_reduce_takes_what_the_formulas_say)
     EXPECT_NEAR(plan_all_reduce_s(&p, PLAN_ALGORITHM_RING, 4, bytes), 0.001506, 1e-12);
     EXPECT_NEAR(plan_all_reduce_s(&p, PLAN_ALGORITHM_HIERARCHICAL, 4, bytes), 0.001506, 1e-12);
     EXPECT_NEAR(plan_all_reduce_s(&p, PLAN_ALGORITHM_TREE, 4, bytes), 0.002004, 1e-12);
-    for (int a = 0; a < PLAN_N_ALGORITHMS; a++) EXPECT_EQ(plan_all_reduce_s(&p, a, 1, bytes), 0);
+    for (enum plan_algorithm a = 0; a < PLAN_N_ALGORITHMS; a++)
+        EXPECT_EQ(plan_all_reduce_s(&p, a, 1, bytes), 0);
 }
 
 TEST(buckets_overlap_with_the_backward_walk_one_after_another)
@@ -82,7 +83,7 @@ TEST(more_ranks_never_pay_better_and_few_bytes_want_a_tree)
     struct plan p = example(8);
     p.forward_s = 0.05, p.backward_s = 0.1;
     EXPECT_OK(plan_set_buckets(&p, 157, 25));
-    for (int a = 0; a < PLAN_N_ALGORITHMS; a++) {
+    for (enum plan_algorithm a = 0; a < PLAN_N_ALGORITHMS; a++) {
         double before = 2;
         for (int ranks = 1; ranks <= 4096; ranks *= 2) {
             double e = plan_predict(&p, a, ranks).efficiency;
