@@ -16,15 +16,21 @@ function(shoal_library room)
   target_link_libraries(shoal_${room} PUBLIC ${A_ROOMS} PRIVATE ${A_PACKAGES} m Threads::Threads)
 endfunction()
 
-# Sets a test's timeout: standard seconds unless given, five times as long under sanitizers.
+# How much longer things may take than in the release build.
+set(SHOAL_SLOWNESS 1)
+if(SHOAL_SANITIZE MATCHES thread)
+  set(SHOAL_SLOWNESS 10)
+elseif(SHOAL_SANITIZE)
+  set(SHOAL_SLOWNESS 5)
+endif()
+
+# Sets a test's timeout: standard seconds unless given, longer under sanitizers.
 function(shoal_timeout variable standard)
   set(seconds ${${variable}})
   if(NOT seconds)
     set(seconds ${standard})
   endif()
-  if(SHOAL_SANITIZE)
-    math(EXPR seconds "5 * ${seconds}")
-  endif()
+  math(EXPR seconds "${SHOAL_SLOWNESS} * ${seconds}")
   set(${variable} ${seconds} PARENT_SCOPE)
 endfunction()
 
@@ -40,7 +46,7 @@ endfunction()
 # build, Archer, which tells the sanitizer what OpenMP's barriers order (without it every loop looks
 # like a race). Memory that only foreign libraries touch is not ours to judge; ci/tsan.supp holds
 # what is left of theirs.
-set(SHOAL_TEST_ENVIRONMENT "SHOAL_SOURCE_DIR=${PROJECT_SOURCE_DIR};SHOAL_BINARY=$<TARGET_FILE:shoal>")
+set(SHOAL_TEST_ENVIRONMENT "SHOAL_SOURCE_DIR=${PROJECT_SOURCE_DIR};SHOAL_BINARY=$<TARGET_FILE:shoal>;SHOAL_SLOWNESS=${SHOAL_SLOWNESS}")
 if(SHOAL_SANITIZE MATCHES thread)
   get_filename_component(llvm ${CMAKE_C_COMPILER} REALPATH)
   get_filename_component(llvm ${llvm} DIRECTORY)

@@ -3,9 +3,10 @@
 # ends as one that was left alone: the same weights to the byte, every step and evaluation in the log
 # once, with the same losses.
 . "${SHOAL_SOURCE_DIR:?}/tests/train/small_run.sh"
-n_kills=${N_KILLS:-10}
+slowness=${SHOAL_SLOWNESS:-1}                  # of the build, times that of release
+n_kills=${N_KILLS:-$((slowness > 5 ? 5 : 10))} # a start alone takes the thread sanitizer seconds
 RANDOM=${SEED:-20}
-seconds_to_end=20 # sanitizers are slow; a rank that hangs would wait for ever
+seconds_to_end=$((20 * slowness)) # a rank that hangs would wait for ever
 
 make_small_set
 # As long as the kills need: each lets the run get three steps further on average.
