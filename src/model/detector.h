@@ -22,6 +22,10 @@ struct detector_batch {
     const struct detector_image *images;
     int n_groups;
     struct tensor *const *pixels; // per canvas group: (n, H, W, 3) of the device's compute type
+    // What scene_block_fill says of these images, in device memory, with room for gt_capacity
+    // boxes; NULL: the detector sends it itself.
+    const void *block;
+    int gt_capacity;
 };
 
 enum { DETECTOR_MAX_LOSSES = 8 };

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "core/mem.h"
-#include "core/rng.h"
 #include "model/anchors.h"
 #include "model/init.h"
 #include "model/roi_heads.h"
@@ -15,7 +14,7 @@ struct faster_rcnn {
     struct fpn fpn;
     struct rpn rpn;
     struct roi_heads roi_heads;
-    float (*cell_anchors)[4]; // [FPN_LEVELS * anchors per cell]
+    float (*cell_anchors)[4]; // [FPN_LEVELS * anchors per cell], device memory
 };
 
 static struct faster_rcnn *from_base(struct detector *m)
@@ -27,9 +26,26 @@ static void destroy(struct detector *base)
 {
     struct faster_rcnn *m = from_base(base);
     resnet_destroy(m->resnet);
+    if (m->cell_anchors != NULL) pool_give(params_device(m->base.params)->pool, m->cell_anchors);
     params_destroy(m->base.params);
-    mem_free(m->cell_anchors);
     mem_free(m);
+}
+
+static status send_cell_anchors(struct faster_rcnn *m, const struct config_rpn *c, struct device *d)
+{
+    const size_t n = (size_t)(FPN_LEVELS * m->rpn.n_anchors), bytes = n * sizeof *m->cell_anchors;
+    float(*host)[4] = NULL;
+    void *memory;
+    status st = OK;
+    TRY(mem_alloc(&host, n));
+    TRY_GOTO(st, anchors_at_cells(c, host), out);
+    TRY_GOTO(st, pool_take(d->pool, bytes, &memory), out);
+    m->cell_anchors = memory;
+    TRY_GOTO(st, d->ops->upload(d->stream, memory, host, bytes), out);
+    TRY_GOTO(st, d->ops->wait(d->stream), out); // host must outlive the copy
+out:
+    mem_free(host);
+    return st;
 }
 
 static status build(struct faster_rcnn *m, const struct config_model *c, int n_labels,
@@ -42,8 +58,7 @@ static status build(struct faster_rcnn *m, const struct config_model *c, int n_l
     TRY(fpn_init(&m->fpn, m->base.params, channels, c->fpn_channels));
     TRY(rpn_init(&m->rpn, m->base.params, &c->rpn, c->fpn_channels));
     TRY(roi_heads_init(&m->roi_heads, m->base.params, &c->roi, c->fpn_channels, n_labels));
-    TRY(mem_alloc(&m->cell_anchors, (size_t)(FPN_LEVELS * m->rpn.n_anchors)));
-    TRY(anchors_at_cells(&c->rpn, m->cell_anchors));
+    TRY(send_cell_anchors(m, &c->rpn, d));
     return params_finish(m->base.params);
 }
 
@@ -88,11 +103,12 @@ static status backbone(struct faster_rcnn *m, struct tape *t, const struct detec
 }
 
 static status scene_of(struct faster_rcnn *m, struct tape *t, const struct detector_batch *b,
-                       bool training, struct scene *s)
+                       bool training, uint64_t seed, uint64_t epoch, struct scene *s)
 {
     struct tensor **features;
     TRY(backbone(m, t, b, training, &features));
-    return scene_build(t, b, features, (const float(*)[4])m->cell_anchors, m->rpn.n_anchors, s);
+    return scene_build(t, b, seed, epoch, features, (const float(*)[4])m->cell_anchors,
+                       m->rpn.n_anchors, s);
 }
 
 static status losses(struct detector *base, struct tape *t, const struct detector_batch *b,
@@ -103,11 +119,9 @@ static status losses(struct detector *base, struct tape *t, const struct detecto
     struct rpn_proposals proposals;
     *out = (struct detector_losses){
         .n = 4, .name = {"loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg"}};
-    TRY(scene_of(m, t, b, true, &s));
+    TRY(scene_of(m, t, b, true, seed, epoch, &s));
     TRY(rpn_propose(&m->rpn, t, &s, true, &proposals));
-    scene_draw_keys(&s, b, seed, epoch, RNG_PURPOSE_RPN_SAMPLE);
     TRY(rpn_losses(&m->rpn, t, &s, &out->value[2], &out->value[3]));
-    scene_draw_keys(&s, b, seed, epoch, RNG_PURPOSE_ROI_SAMPLE);
     return roi_heads_losses(&m->roi_heads, t, &s, &proposals, &out->value[0], &out->value[1]);
 }
 
@@ -120,7 +134,7 @@ static status detect(struct detector *base, struct tape *t, const struct detecto
     bool recording = tape_recording(t);
     tape_set_recording(t, false);
     status st = OK;
-    TRY_GOTO(st, scene_of(m, t, b, false, &s), out);
+    TRY_GOTO(st, scene_of(m, t, b, false, 0, 0, &s), out);
     TRY_GOTO(st, rpn_propose(&m->rpn, t, &s, false, &proposals), out);
     TRY_GOTO(st, roi_heads_detect(&m->roi_heads, t, &s, &proposals, out), out);
 out:

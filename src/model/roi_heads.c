@@ -100,7 +100,7 @@ static status sample(struct roi_heads *h, struct tape *t, const struct scene *s,
     int per_image = c->batch_per_image < there ? c->batch_per_image : there;
     TRY(sampled_reserve(t, s->n_images, per_image, out));
     double begin = profile_begin();
-    TRY(d->ops->roi_targets(d->stream, &s->pyramid, &q, proposals, &s->gt, s->key, &out->raw));
+    TRY(d->ops->roi_targets(d->stream, &s->pyramid, &q, proposals, &s->gt, s->roi_key, &out->raw));
     profile_end(begin, PROFILE_KIND_FORWARD, "roi_targets", NULL);
     return sampled_view(t, s->n_images, out);
 }
@@ -126,24 +126,13 @@ status roi_heads_losses(struct roi_heads *h, struct tape *t, const struct scene 
     return op_smooth_l1(t, deltas, &p, box_reg);
 }
 
-// Where counts stay on the device: the proposals' rows as they lie, with image -1 beyond an image's
-// count. Waits, as reading the detections will.
+// Where counts stay on the device: the proposals' rows as they lie.
 static status flatten_in_place(struct tape *t, const struct scene *s, const struct proposals *p,
                                struct tensor **rois, struct tensor **image)
 {
-    const struct device *d = tape_device(t);
     int64_t rows = (int64_t)s->n_images * p->capacity;
-    int32_t *count, *of;
-    TRY(tape_arena(t, (size_t)s->n_images * sizeof *count, &count));
-    TRY(tape_arena(t, (size_t)rows * sizeof *of, &of));
-    TRY(d->ops->download(d->stream, count, p->count, (size_t)s->n_images * sizeof *count));
-    for (int64_t i = 0; i < rows; i++) {
-        int32_t owner = (int32_t)(i / p->capacity);
-        of[i] = i % p->capacity < count[owner] ? owner : -1;
-    }
     TRY(tape_wrap(t, "rois", DTYPE_F32, shape_2(rows, 4), p->boxes, rois));
-    TRY(tape_tensor(t, "rois.image", DTYPE_I32, shape_1(rows), image));
-    return d->ops->upload(d->stream, (*image)->data, of, (size_t)rows * sizeof *of);
+    return tape_wrap(t, "rois.image", DTYPE_I32, shape_1(rows), p->image, image);
 }
 
 // Proposals of all images in rows without holes (host counts), or all rows with image -1 beyond an

@@ -63,19 +63,25 @@ static status head_dense(struct rpn *r, struct tape *t, struct tensor *x, struct
     return OK;
 }
 
-static status reserve_proposals(struct tape *t, int n_images, int capacity, struct proposals *out)
+// Rows' images are wanted where the box head takes the rows as they lie: to detect, where counts
+// stay on the device.
+static status reserve_proposals(struct tape *t, int n_images, int capacity, bool training,
+                                struct proposals *out)
 {
-    struct tensor *boxes, *scores, *anchor, *count;
+    struct tensor *boxes, *scores, *anchor, *count, *image = NULL;
     TRY(tape_tensor(t, "proposals.boxes", DTYPE_F32, shape_2((int64_t)n_images * capacity, 4),
                     &boxes));
     TRY(tape_tensor(t, "proposals.scores", DTYPE_F32, shape_2(n_images, capacity), &scores));
     TRY(tape_tensor(t, "proposals.anchor", DTYPE_I32, shape_2(n_images, capacity), &anchor));
     TRY(tape_tensor(t, "proposals.count", DTYPE_I32, shape_1(n_images), &count));
+    if (!training && !tape_device(t)->ops->host_counts)
+        TRY(tape_tensor(t, "proposals.image", DTYPE_I32, shape_2(n_images, capacity), &image));
     *out = (struct proposals){.boxes = boxes->data,
                               .scores = scores->data,
                               .anchor = anchor->data,
                               .count = count->data,
-                              .capacity = capacity};
+                              .capacity = capacity,
+                              .image = image != NULL ? image->data : NULL};
     return OK;
 }
 
@@ -102,7 +108,7 @@ static status propose(struct rpn *r, struct tape *t, const struct scene *s, bool
         deltas[i] = maps[2 * i + 1]->data;
     }
     int post = training ? c->post_nms_top_n_train : c->post_nms_top_n_test;
-    TRY(reserve_proposals(t, s->n_images, at_most(post, s->max_anchors), out));
+    TRY(reserve_proposals(t, s->n_images, at_most(post, s->max_anchors), training, out));
     struct proposals_params q = {.pre_nms_top_n =
                                      training ? c->pre_nms_top_n_train : c->pre_nms_top_n_test,
                                  .post_nms_top_n = out->capacity,
@@ -137,7 +143,7 @@ static status sample(struct rpn *r, struct tape *t, const struct scene *s, struc
                               .box_weights = {1, 1, 1, 1}};
     TRY(sampled_reserve(t, s->n_images, at_most(c->batch_per_image, s->max_anchors), out));
     double begin = profile_begin();
-    TRY(d->ops->rpn_targets(d->stream, &s->pyramid, &q, &s->gt, s->key, &out->raw));
+    TRY(d->ops->rpn_targets(d->stream, &s->pyramid, &q, &s->gt, s->rpn_key, &out->raw));
     profile_end(begin, PROFILE_KIND_FORWARD, "rpn_targets", NULL);
     return sampled_view(t, s->n_images, out);
 }

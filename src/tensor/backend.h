@@ -88,11 +88,13 @@ struct grid {
 };
 
 // Where the images of a micro-batch lie: images that share a canvas form a group; each group has a
-// grid per level. All arrays are in host memory.
+// grid per level. What a shape decides is in host memory, what may differ from one micro-batch of
+// that shape to the next in device memory: so work that was captured once can be replayed.
 struct pyramid {
     int32_t n_images, n_groups, n_levels, n_anchors; // n_anchors per cell
-    const struct grid *grids;                        // [n_groups * n_levels], level fastest
-    const int32_t *group, *slot;                     // [n_images]
+    const struct grid *grids;                        // [n_groups * n_levels], level fastest; host
+    // Device memory:
+    const int32_t *group, *slot;    // [n_images]
     const float (*size)[2];         // [n_images] height, width of the resized image
     const float (*cell_anchors)[4]; // [n_levels * n_anchors], around the cell's origin
 };
@@ -107,10 +109,11 @@ struct roi_align_desc {
     int32_t dtype;
 };
 
-struct ground_truth {      // host memory
+struct ground_truth {      // device memory
     const int32_t *offset; // [n_images + 1] into boxes and labels
     const float (*boxes)[4];
     const int32_t *labels;
+    int32_t capacity; // there is room for so many boxes; offset[n_images] is no more
 };
 
 struct proposals_params {
@@ -126,6 +129,7 @@ struct proposals {    // device memory
     int32_t *anchor;  // (n_images, post_nms_top_n) number of the anchor it came from
     int32_t *count;   // (n_images)
     int32_t capacity; // post_nms_top_n
+    int32_t *image; // (n_images, post_nms_top_n) the row's image, -1 beyond its count; may be NULL
 };
 
 struct sample_params {
@@ -166,19 +170,39 @@ struct detections {   // device memory; best first
     int32_t capacity; // per_image
 };
 
+// A decoded picture on its way to its canvas; host memory.
+struct transform_source {
+    const uint8_t *pixels;  // (from_h, from_w, 3)
+    int32_t from_h, from_w; // stored
+    int32_t h, w;           // resized
+    int32_t flip;           // not 0: mirrored left to right first
+};
+
+struct transform_desc {
+    int32_t n, h, w; // y (n, h, w, 3): pictures on a canvas
+    float mean[3], std[3];
+    int32_t dtype;
+};
+
+// halt, in device memory: where it holds anything but 0 a step changes nothing. NULL: it always
+// does. So a step whose losses are not finite is undone before the host has heard of them.
 struct sgd_params {
     float lr, momentum, weight_decay;
     int32_t nesterov;
     int32_t first; // momentum buffer = gradient, as torch's first step
+    const float *halt;
 };
 
 struct adam_params { // double: 1 - beta2 of a beta2 rounded to float is off by 1e-5
     double lr, beta1, beta2, eps, weight_decay;
     int32_t decoupled; // AdamW
     int64_t step;      // from 1
+    const float *halt;
 };
 
-enum { BACKEND_TEXT_BYTES = 128 };
+enum { BACKEND_TEXT_BYTES = 128, BACKEND_BOXES = 2 };
+
+struct capture; // the backend's own
 
 struct backend_description {
     int threads;                      // of a CPU backend
@@ -191,6 +215,7 @@ struct backend_ops {
     const char *name; // "cpu", "cuda"
     bool host_counts; // counts in device memory may be read at once by the host
     bool adds_apart;  // a dx_epilogue's add is read quicker from other memory than dx
+    bool captures;    // work can be captured and run again: capture_begin
 
     // The CPU: as many threads (0: all); GPUs: the number of the device (gpu_open says more).
     status (*open)(int threads, struct stream **out);
@@ -199,14 +224,32 @@ struct backend_ops {
     void (*free)(struct stream *s, void *ptr);
     status (*upload)(struct stream *s, void *to, const void *from, size_t bytes);
     status (*download)(struct stream *s, void *to, const void *from, size_t bytes); // waits
+    // A download in two halves: post queues the copy of device memory into box 0 <= box <
+    // BACKEND_BOXES, fetch waits for that copy alone and reads the box's first bytes. A box is
+    // fetched before it is posted to again.
+    status (*post)(struct stream *s, int box, const void *from, size_t bytes);
+    status (*fetch)(struct stream *s, int box, void *to, size_t bytes);
     status (*copy)(struct stream *s, void *to, const void *from, size_t bytes);
     status (*zero)(struct stream *s, void *to, size_t bytes);
     // The contents will not be read again before they are written: a hint, for where pages of
     // memory go back to the system. Must come from alloc.
     void (*discard)(struct stream *s, void *at, size_t bytes);
     status (*wait)(struct stream *s);
+    // Work queued from begin to end is not done but kept; run queues it as a whole, as often as
+    // wanted, on whatever its device memory holds by then. In between, nothing may be uploaded,
+    // downloaded or waited for, and memory that is missing is allocated at a cost. end also ends a
+    // capture that is not wanted: out NULL. E_UNSUPPORTED where the backend does not capture.
+    status (*capture_begin)(struct stream *s);
+    status (*capture_end)(struct stream *s, struct capture **out);
+    status (*capture_run)(struct stream *s, struct capture *c);
+    void (*capture_free)(struct stream *s, struct capture *c);
     // What results depend on beside the inputs, for logs and checkpoints.
     void (*describe)(const struct stream *s, struct backend_description *out);
+
+    // Mirrors, normalises, resizes and pads pictures [n] as io/transform.h does, bit for bit where
+    // y is fp32, and casts. Their pixels have been read when it returns.
+    status (*transform)(struct stream *s, const struct transform_desc *d,
+                        const struct transform_source *pictures, void *y);
 
     // y = relu(conv(x, w) + bias + residual), each part as the flags say.
     status (*conv2d)(struct stream *s, const struct conv2d_desc *d, const void *x, struct weights w,
@@ -264,7 +307,6 @@ struct backend_ops {
                       void *dx);
     status (*add)(struct stream *s, enum dtype dtype, int64_t n, const void *x, void *y); // y += x
     status (*fill)(struct stream *s, int64_t n, float value, float *x);
-    status (*scale)(struct stream *s, int64_t n, float factor, float *x);
     status (*cast)(struct stream *s, int64_t n, enum dtype from, const void *x, enum dtype to,
                    void *y);
     // y[k, :] = cast(w[k, :] * scale[k]); scale may be NULL. w fp32 (k, n_row).
@@ -320,7 +362,8 @@ struct backend_ops {
     status (*proposals)(struct stream *s, const struct pyramid *p, const struct proposals_params *q,
                         const float *const *logits, const float *const *deltas,
                         struct proposals *out);
-    // key[n_images] are the sampler's keys. Anchors matched with low-quality matches allowed.
+    // key[n_images], in device memory, are the sampler's keys. Anchors matched with low-quality
+    // matches allowed.
     status (*rpn_targets)(struct stream *s, const struct pyramid *p, const struct sample_params *q,
                           const struct ground_truth *gt, const uint64_t *key, struct samples *out);
     // Ground-truth boxes join the proposals; matched without low-quality matches.
@@ -328,12 +371,18 @@ struct backend_ops {
                           const struct proposals *proposals, const struct ground_truth *gt,
                           const uint64_t *key, struct samples *out);
     // rois (rows, 4), image (rows) ascending; logits (rows, classes), deltas (rows, 4 * classes).
-    // original[n_images]: height, width of the stored image.
+    // original[n_images], in device memory: height, width of the stored image.
     status (*detections)(struct stream *s, const struct pyramid *p,
                          const struct detections_params *q, int32_t rows, const float *rois,
                          const int32_t *image, const float *logits, const float *deltas,
                          const float (*original)[2], struct detections *out);
 
+    // count += how many of x [n_lists] (n each, fp32) are not finite.
+    status (*count_not_finite)(struct stream *s, int32_t n_lists, const float *const *x, int64_t n,
+                               float *count);
+    // g *= (float)(max_norm / (norm + 1e-6)) where that is below 1; norm = sqrt(sum of g squared),
+    // device memory, in double and in square_sum's order.
+    status (*clip)(struct stream *s, int64_t n, float *g, double max_norm, double *norm);
     status (*sgd)(struct stream *s, const struct sgd_params *q, int64_t n, float *w, const float *g,
                   float *momentum);
     status (*adam)(struct stream *s, const struct adam_params *q, int64_t n, float *w,

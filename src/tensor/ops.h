@@ -108,7 +108,7 @@ MUST_USE status op_sigmoid_bce(struct tape *t, struct tensor *logits, const stru
 MUST_USE status op_smooth_l1(struct tape *t, struct tensor *deltas, const struct loss_params *p,
                              struct tensor **y);
 
-// Copies a pyramid and its arrays into the tape's arena.
+// Copies a pyramid and its grids into the tape's arena; what it has in device memory is to stay.
 MUST_USE status op_copy_pyramid(struct tape *t, const struct pyramid *p, struct pyramid **out);
 
 #endif

@@ -107,7 +107,7 @@ status params_finish(struct params *p)
     for (size_t i = 0; i < p->n; i++)
         if (!p->all[i]->trainable) (void)place(p->all[i], &p->n_frozen);
     TRY(take_zeroed(p, p->n_trainable, &p->values));
-    TRY(take_zeroed(p, p->n_trainable, &p->grads));
+    TRY(take_zeroed(p, p->n_trainable + PARAMS_TAIL, &p->grads));
     TRY(take_zeroed(p, p->n_frozen, &p->frozen));
     int64_t n_frozen = 0;
     for (size_t i = 0; i < p->n; i++) {
@@ -196,6 +196,11 @@ float *params_values(const struct params *p)
 float *params_grads(const struct params *p)
 {
     return p->grads;
+}
+
+float *params_halt(const struct params *p)
+{
+    return p->grads + p->n_trainable;
 }
 
 struct device *params_device(const struct params *p)

@@ -57,6 +57,11 @@ struct param *params_find(const struct params *p, const char *name); // NULL whe
 int64_t params_n_trainable(const struct params *p);
 float *params_values(const struct params *p);
 float *params_grads(const struct params *p);
+// One float more, behind the gradients: how many losses were no numbers, of this and all earlier
+// steps. It travels with the last gradients, so that all ranks have it alike, and while it is not 0
+// the optimizers change nothing (backend.h, halt). params_zero_grads leaves it alone.
+enum { PARAMS_TAIL = 16 }; // elements behind the gradients, the padding included
+float *params_halt(const struct params *p);
 struct device *params_device(const struct params *p);
 
 // Host copies of a value, in the layout of torchvision's files: OIHW, linear inputs C, H, W.

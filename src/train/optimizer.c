@@ -1,8 +1,6 @@
 // Optimizer state and the step.
 #include "train/optimizer.h"
 
-#include <math.h>
-
 #include "core/mem.h"
 
 struct optimizer {
@@ -10,9 +8,8 @@ struct optimizer {
     struct params *params;
     int n_states;
     float *state[OPTIMIZER_MAX_STATES]; // device memory
+    double *norm;                       // of the gradients; device memory, NULL without clipping
 };
-
-static const double clip_epsilon = 1e-6; // torch.nn.utils.clip_grad_norm_
 
 status optimizer_create(const struct config_optimizer_params *c, struct params *params,
                         struct optimizer **out)
@@ -31,6 +28,11 @@ status optimizer_create(const struct config_optimizer_params *c, struct params *
         o->state[i] = state;
         TRY_GOTO(st, d->ops->zero(d->stream, state, bytes), fail);
     }
+    if (c->clip_norm > 0) {
+        void *norm = NULL;
+        TRY_GOTO(st, pool_take(d->pool, sizeof *o->norm, &norm), fail);
+        o->norm = norm;
+    }
     *out = o;
     return OK;
 fail:
@@ -41,19 +43,17 @@ fail:
 void optimizer_destroy(struct optimizer *o)
 {
     if (o == NULL) return;
-    for (int i = 0; i < o->n_states; i++) pool_give(params_device(o->params)->pool, o->state[i]);
+    struct pool *pool = params_device(o->params)->pool;
+    pool_give(pool, o->norm);
+    for (int i = 0; i < o->n_states; i++) pool_give(pool, o->state[i]);
     mem_free(o);
 }
 
 static status clip(struct optimizer *o, int64_t n, float *grads, double *norm)
 {
     struct device *d = params_device(o->params);
-    double squares;
-    TRY(d->ops->square_sum(d->stream, n, grads, &squares));
-    *norm = sqrt(squares);
-    double factor = o->config.clip_norm / (*norm + clip_epsilon);
-    if (factor < 1) TRY(d->ops->scale(d->stream, n, (float)factor, grads));
-    return OK;
+    TRY(d->ops->clip(d->stream, n, grads, o->config.clip_norm, o->norm));
+    return norm != NULL ? d->ops->download(d->stream, norm, o->norm, sizeof *norm) : OK;
 }
 
 status optimizer_step(struct optimizer *o, double lr, int64_t step, double *norm)
@@ -62,14 +62,15 @@ status optimizer_step(struct optimizer *o, double lr, int64_t step, double *norm
     const struct config_optimizer_params *c = &o->config;
     int64_t n = params_n_trainable(o->params);
     float *values = params_values(o->params), *grads = params_grads(o->params);
-    *norm = -1;
+    if (norm != NULL) *norm = -1;
     if (c->clip_norm > 0) TRY(clip(o, n, grads, norm));
     if (c->name == CONFIG_OPTIMIZER_SGD) {
         struct sgd_params q = {.lr = (float)lr,
                                .momentum = (float)c->momentum,
                                .weight_decay = (float)c->weight_decay,
                                .nesterov = c->nesterov,
-                               .first = step == 1};
+                               .first = step == 1,
+                               .halt = params_halt(o->params)};
         return d->ops->sgd(d->stream, &q, n, values, grads, o->state[0]);
     }
     struct adam_params q = {.lr = (float)lr,
@@ -78,7 +79,8 @@ status optimizer_step(struct optimizer *o, double lr, int64_t step, double *norm
                             .eps = (float)c->eps,
                             .weight_decay = (float)c->weight_decay,
                             .decoupled = c->name == CONFIG_OPTIMIZER_ADAMW,
-                            .step = step};
+                            .step = step,
+                            .halt = params_halt(o->params)};
     return d->ops->adam(d->stream, &q, n, values, grads, o->state[0], o->state[1]);
 }
 

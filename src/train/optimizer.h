@@ -15,7 +15,8 @@ MUST_USE status optimizer_create(const struct config_optimizer_params *c, struct
 void optimizer_destroy(struct optimizer *o);
 // One step on the gradients as they are, number step (from 1) of the run. Clips them first where
 // clip_norm > 0 (torch.nn.utils.clip_grad_norm_). The caller refreshes the model afterwards.
-// *norm is the gradients' norm before clipping, -1 where none was computed.
+// *norm is the gradients' norm before clipping, -1 where none was computed; asking waits for the
+// device, norm may be NULL. While params_halt's value is not 0 a step changes nothing.
 MUST_USE status optimizer_step(struct optimizer *o, double lr, int64_t step, double *norm);
 
 // State for checkpoints: n named flat fp32 buffers of params_n_trainable elements.

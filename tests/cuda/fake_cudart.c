@@ -21,6 +21,19 @@ static unsigned long jitter_us, jitter_state = 1;
 static bool is_inline;
 static unsigned long n_launches, n_waits;
 static _Thread_local int current_device;
+static uint64_t marks;
+struct fake_cudart_counts fake_cudart_counts;
+
+void fake_cudart_count(struct fake_cudart_counts *out)
+{
+    *out = fake_cudart_counts;
+}
+
+void fake_cudart_mark(void)
+{
+    marks++;
+    fake_cudart_counts.waits = 0;
+}
 
 void fake_cudart_lock(void)
 {
@@ -181,6 +194,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags)
     streams = s;
     fake_cudart_unlock();
     pthread_create(&s->worker, NULL, work, s);
+    fake_cudart_counts.living++;
     *out = s;
     return cudaSuccess;
 }
@@ -211,6 +225,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t s)
     if (s->capture != NULL)
         return fake_cudart_fail(cudaErrorStreamCaptureUnsupported,
                                 "synchronise a capturing stream");
+    fake_cudart_counts.synchronisations++;
     fake_cudart_lock();
     uint64_t wanted = s->issued;
     while (s->done < wanted) pthread_cond_wait(&changed, &mutex);
@@ -247,6 +262,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t s)
     pthread_cond_broadcast(&changed);
     fake_cudart_unlock();
     pthread_join(s->worker, NULL);
+    fake_cudart_counts.living--;
     free(s);
     return cudaSuccess;
 }
@@ -257,6 +273,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags)
 {
     (void)flags;
     *out = calloc(1, sizeof **out);
+    fake_cudart_counts.living++;
     return cudaSuccess;
 }
 
@@ -266,6 +283,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t e)
         next = o->next;
         free(o);
     }
+    fake_cudart_counts.living--;
     free(e);
     return cudaSuccess;
 }
@@ -275,6 +293,7 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s)
     if (s == NULL)
         return fake_cudart_fail(cudaErrorInvalidResourceHandle, "event on the default stream");
     e->stream = s;
+    e->mark = marks;
     e->capture = s->capture;
     if (s->capture != NULL) return cudaSuccess; // inside a capture an event is only an edge
     struct fake_order *order = malloc(sizeof *order);
@@ -315,6 +334,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned flags)
 
 cudaError_t cudaEventSynchronize(cudaEvent_t e)
 {
+    fake_cudart_counts.waits += e->mark == marks;
     fake_cudart_lock();
     while (e->completed < e->recorded) pthread_cond_wait(&changed, &mutex);
     fake_cudart_unlock();

@@ -25,6 +25,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cuda/fake_cudart.h"
+
+extern struct fake_cudart_counts fake_cudart_counts;
+
 enum fake_kind { FAKE_RUN, FAKE_RECORD, FAKE_WAIT };
 
 struct fake_op {
@@ -57,6 +61,7 @@ struct fake_order {
 
 struct CUevent_st {
     uint64_t recorded, completed;
+    uint64_t mark; // the mark's number then
     double seconds;
     cudaGraph_t capture;
     cudaStream_t stream;

@@ -12,14 +12,32 @@ struct range {
 };
 
 static struct range *ranges;
-static unsigned long n_device_allocations;
+static unsigned long n_device_allocations, fail_at;
+static bool fail_all;
+
+void fake_cudart_fail_allocation(unsigned long n, bool all)
+{
+    n_device_allocations = 0;
+    fail_at = n;
+    fail_all = all;
+}
+
+static bool is_refused(void)
+{
+    const char *text = getenv("FAKE_CUDA_FAIL_ALLOC");
+    unsigned long at = text != NULL ? strtoul(text, NULL, 10) : fail_at;
+    n_device_allocations++;
+    if (at == 0) return false;
+    return n_device_allocations == at || (fail_all && n_device_allocations > at);
+}
 
 // --- memory ---
 
 static cudaError_t allocate(void **out, size_t bytes, bool device)
 {
-    const char *fail_at = getenv("FAKE_CUDA_FAIL_ALLOC");
-    if (device && fail_at != NULL && ++n_device_allocations == strtoul(fail_at, NULL, 10))
+    fake_cudart_counts.allocations++;
+    fake_cudart_counts.device_allocations += device;
+    if (device && is_refused())
         return fake_cudart_fail(cudaErrorMemoryAllocation, "allocation refused as asked for");
     struct range *r = malloc(sizeof *r);
     *r = (struct range){.bytes = bytes, .device = device};
@@ -31,6 +49,7 @@ static cudaError_t allocate(void **out, size_t bytes, bool device)
     }
     r->start = start;
     memset(r->start, 0xff, bytes); // NaN: reading what was never written shows
+    fake_cudart_counts.living++;
     fake_cudart_lock();
     r->next = ranges;
     ranges = r;
@@ -41,6 +60,8 @@ static cudaError_t allocate(void **out, size_t bytes, bool device)
 
 static void release(void *p)
 {
+    fake_cudart_counts.frees++;
+    fake_cudart_counts.living--;
     fake_cudart_lock();
     for (struct range **r = &ranges; *r != NULL; r = &(*r)->next)
         if ((*r)->start == p) {
@@ -157,6 +178,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t s, enum cudaStreamCaptureMode mo
 {
     (void)mode;
     cudaGraph_t g = calloc(1, sizeof *g);
+    fake_cudart_counts.living++;
     g->tail = &g->head;
     g->origin = s;
     s->capture = g;
@@ -193,6 +215,7 @@ static void run_graph(void *arg)
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t g, cudaStream_t s)
 {
+    fake_cudart_counts.graph_launches++;
     return fake_cudart_enqueue(s, (struct fake_op){.kind = FAKE_RUN, .run = run_graph, .arg = g});
 }
 
@@ -208,6 +231,7 @@ cudaError_t cudaGraphDestroy(cudaGraph_t g)
         next = op->next;
         fake_cudart_drop(op);
     }
+    fake_cudart_counts.living--;
     free(g);
     return cudaSuccess;
 }

@@ -1,6 +1,7 @@
 // Every slot once on a small shape, on device memory of exact size and on a stream that runs by
 // itself, against the same slot of the CPU backend: for ThreadSanitizer, to which a CUDA thread
 // costs half a millisecond. tests/tensor's suites say whether a slot is right in every corner.
+#include <math.h>
 #include <string.h>
 
 #include "cuda/twin.h"
@@ -15,10 +16,11 @@ TEST(elementwise)
     twin_open(&t);
     float *x = twin_normals(&t, 1, N), *y = twin_normals(&t, 2, N),
           *z = twin_zeros(&t, N * sizeof *z);
+    double *norm = twin_zeros(&t, sizeof *norm);
     void *y16 = twin_zeros(&t, N * sizeof(uint16_t));
     TWIN(&t, relu_dx, DTYPE_F32, N, TWIN_AT(x), TWIN_AT(y), TWIN_AT(y));
     TWIN(&t, add, DTYPE_F32, N, TWIN_AT(x), TWIN_AT(y));
-    TWIN(&t, scale, N, 0.3f, TWIN_AT(y));
+    TWIN(&t, clip, N, TWIN_AT(y), 3.0, TWIN_AT(norm));
     TWIN(&t, cast, N, DTYPE_F32, TWIN_AT(y), DTYPE_BF16, TWIN_AT(y16));
     TWIN(&t, fold_weights, 3, N / 3, TWIN_AT(x), TWIN_AT(y), DTYPE_F32, TWIN_AT(z));
     twin_same_bytes(&t, y16);
@@ -36,6 +38,62 @@ TEST(square_sum)
     EXPECT_OK(t.cuda->square_sum(t.stream, 1000, twin_device(&t, x), &sum[0]));
     EXPECT_OK(t.cpu->square_sum(t.cpu_stream, 1000, x, &sum[1]));
     EXPECT_NEAR(sum[0], sum[1], 1e-12 * sum[1]);
+    twin_close(&t);
+}
+
+// The pictures come by a stream of their own, room after room.
+TEST(pictures)
+{
+    enum { BYTES = 5 * 7 * 3, PIXELS = 2 * 8 * 8 * 3, TURNS = 6 };
+    struct twin t;
+    twin_open(&t);
+    const struct transform_desc d = {
+        .n = 2, .h = 8, .w = 8, .mean = {0.5F, 0.4F, 0.3F}, .std = {0.2F, 0.3F, 0.4F}};
+    float *y[TURNS];
+    for (int i = 0; i < TURNS; i++) y[i] = twin_zeros(&t, PIXELS * sizeof *y[i]);
+    for (int on_device = 0; on_device < 2; on_device++)
+        for (int i = 0; i < TURNS; i++) {
+            uint8_t pixels[2][BYTES];
+            for (int k = 0; k < BYTES; k++)
+                pixels[0][k] = (uint8_t)(7 * k + i), pixels[1][k] = (uint8_t)(3 * k + i);
+            const struct transform_source p[2] = {
+                {.pixels = pixels[0], .from_h = 5, .from_w = 7, .h = 6, .w = 8, .flip = 1},
+                {.pixels = pixels[1], .from_h = 7, .from_w = 5, .h = 8, .w = 6}};
+            EXPECT_OK(on_device ? t.cuda->transform(t.stream, &d, p, twin_device(&t, y[i]))
+                                : t.cpu->transform(t.cpu_stream, &d, p, y[i]));
+        }
+    for (int i = 0; i < TURNS; i++) twin_same(&t, y[i], PIXELS);
+    twin_close(&t);
+}
+
+TEST(what_was_posted_is_fetched)
+{
+    struct twin t;
+    twin_open(&t);
+    float *x = twin_normals(&t, 1, N), got[2][N];
+    for (int turn = 0; turn < 3; turn++) {
+        for (int box = 0; box < 2; box++)
+            EXPECT_OK(t.cuda->post(t.stream, box, (float *)twin_device(&t, x) + box,
+                                   (N - 1) * sizeof *x));
+        for (int box = 0; box < 2; box++) {
+            EXPECT_OK(t.cuda->fetch(t.stream, box, got[box], (N - 1) * sizeof *x));
+            EXPECT(memcmp(got[box], x + box, (N - 1) * sizeof *x) == 0);
+        }
+    }
+    twin_close(&t);
+}
+
+TEST(losses_that_are_no_numbers_are_counted)
+{
+    struct twin t;
+    twin_open(&t);
+    const float values[2][3] = {{1, NAN, -3e38F}, {INFINITY, 0, -INFINITY}};
+    float *x = twin_from(&t, values, sizeof values), *count = twin_zeros(&t, sizeof *count);
+    const float *lists[2][2] = {{x, x + 3},
+                                {twin_device(&t, x), (const float *)twin_device(&t, x) + 3}};
+    TWIN(&t, count_not_finite, 2, lists[on_device_], 3, TWIN_AT(count));
+    EXPECT(*count == 3);
+    twin_same(&t, count, 1);
     twin_close(&t);
 }
 

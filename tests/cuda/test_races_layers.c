@@ -163,6 +163,17 @@ static const struct pyramid pyramid = {.n_images = 2,
                                        .group = of_group,
                                        .slot = of_slot};
 
+// The pyramid as a slot is to get it.
+static struct pyramid pyramid_on(struct twin *t, bool device)
+{
+    struct pyramid p = pyramid;
+    void *group = twin_from(t, of_group, sizeof of_group),
+         *slot = twin_from(t, of_slot, sizeof of_slot);
+    p.group = device ? twin_device(t, group) : group;
+    p.slot = device ? twin_device(t, slot) : slot;
+    return p;
+}
+
 // Maps of c channels: their host copies into maps, what the slot is to get into device.
 static void make_maps(struct twin *t, int32_t c, float *maps[4], void *device[4])
 {
@@ -194,12 +205,14 @@ TEST(roi_align_gives_the_same_bits)
     void *device[4];
     twin_open(&t);
     make_maps(&t, d.c, maps, device);
+    const struct pyramid p[2] = {pyramid_on(&t, false), pyramid_on(&t, true)};
     const size_t n = (size_t)(d.rois * d.pooled * d.pooled * d.c);
     float *rois = twin_from(&t, boxes, sizeof boxes), *y = twin_zeros(&t, n * sizeof *y);
     int32_t *image = twin_from(&t, images, sizeof images);
-    TWIN(&t, roi_align, &d, &pyramid, (const void *const *)(on_device_ ? device : (void **)maps),
-         TWIN_AT(rois), TWIN_AT(image), TWIN_AT(y));
-    TWIN(&t, roi_align_dx, &d, &pyramid, TWIN_AT(y), TWIN_AT(rois), TWIN_AT(image),
+    TWIN(&t, roi_align, &d, &p[on_device_],
+         (const void *const *)(on_device_ ? device : (void **)maps), TWIN_AT(rois), TWIN_AT(image),
+         TWIN_AT(y));
+    TWIN(&t, roi_align_dx, &d, &p[on_device_], TWIN_AT(y), TWIN_AT(rois), TWIN_AT(image),
          on_device_ ? device : (void **)maps);
     twin_same(&t, y, n);
     same_maps(&t, d.c, maps);
@@ -214,13 +227,14 @@ TEST(gather_patches_give_the_same_bits)
     void *device[4];
     twin_open(&t);
     make_maps(&t, 4, maps, device);
+    const struct pyramid p[2] = {pyramid_on(&t, false), pyramid_on(&t, true)};
     int32_t *image = twin_from(&t, images, sizeof images),
             *index = twin_from(&t, anchors, sizeof anchors);
     float *y = twin_zeros(&t, sizeof(float[3 * 9 * 4]));
-    TWIN(&t, gather_patches, &pyramid, 3, 4, DTYPE_F32,
+    TWIN(&t, gather_patches, &p[on_device_], 3, 4, DTYPE_F32,
          (const void *const *)(on_device_ ? device : (void **)maps), TWIN_AT(image), TWIN_AT(index),
          TWIN_AT(y));
-    TWIN(&t, gather_patches_dx, &pyramid, 3, 4, DTYPE_F32, TWIN_AT(y), TWIN_AT(image),
+    TWIN(&t, gather_patches_dx, &p[on_device_], 3, 4, DTYPE_F32, TWIN_AT(y), TWIN_AT(image),
          TWIN_AT(index), on_device_ ? device : (void **)maps);
     twin_same(&t, y, 3 * 9 * 4);
     same_maps(&t, 4, maps);

@@ -80,7 +80,8 @@ void golden_read_scene(const struct safetensors *g, struct golden_scene *out)
                                              .cell_anchors = golden_f32(g, "cell_anchors")},
                                  .gt = {.offset = golden_i32(g, "gt.offset"),
                                         .boxes = golden_f32(g, "gt.boxes"),
-                                        .labels = golden_i32(g, "gt.labels")}};
+                                        .labels = golden_i32(g, "gt.labels"),
+                                        .capacity = (int32_t)golden_n(g, "gt.labels")}};
     for (int i = 0; i < GOLDEN_GROUPS * GOLDEN_LEVELS; i++) {
         char name[32];
         out->grids[i] = (struct grid){.n = grids[i][0],

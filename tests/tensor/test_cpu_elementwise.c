@@ -54,9 +54,6 @@ static void check_f32(struct stream *s, int64_t length)
     memcpy(z, y, sizeof z);
     EXPECT_OK(backend_cpu.add(s, DTYPE_F32, length, x, z));
     EXPECT(memcmp(z, want, sizeof z) == 0);
-    for (size_t i = 0; i < n; i++) want[i] *= 0.3f;
-    EXPECT_OK(backend_cpu.scale(s, length, 0.3f, z));
-    EXPECT(memcmp(z, want, sizeof z) == 0);
     for (size_t i = 0; i < n; i++) want[i] = 2.5f;
     EXPECT_OK(backend_cpu.fill(s, length, 2.5f, z));
     EXPECT(memcmp(z, want, sizeof z) == 0);
@@ -148,6 +145,42 @@ TEST(the_sum_of_squares_has_one_order_for_any_number_of_threads)
         EXPECT(isnan(sum));
         backend_cpu.close(s);
     }
+}
+
+TEST(gradients_longer_than_the_limit_become_that_long)
+{
+    for (size_t i = 0; i < COUNT(lengths); i++) {
+        struct stream *s = NULL;
+        double squares, norm, limit;
+        size_t n = (size_t)lengths[i];
+        ref_normals(1, MAX, x);
+        memcpy(z, x, sizeof z);
+        EXPECT_OK(backend_cpu.open(2, &s));
+        EXPECT_OK(backend_cpu.square_sum(s, lengths[i], x, &squares));
+        EXPECT_OK(backend_cpu.clip(s, lengths[i], z, 1 + sqrt(squares), &norm)); // short enough
+        EXPECT_NEAR(norm, sqrt(squares), 1e-12 * norm);
+        EXPECT(memcmp(z, x, sizeof z) == 0);
+        limit = 0.3 * sqrt(squares);
+        float factor = (float)(limit / (norm + 1e-6)); // torch.nn.utils.clip_grad_norm_
+        for (size_t k = 0; k < MAX; k++) want[k] = k < n && squares > 0 ? x[k] * factor : x[k];
+        EXPECT_OK(backend_cpu.clip(s, lengths[i], z, limit, &norm));
+        EXPECT(memcmp(z, want, sizeof z) == 0);
+        backend_cpu.close(s);
+    }
+}
+
+TEST(losses_that_are_no_numbers_are_counted)
+{
+    const float good[3] = {1, -3e38f, 0}, bad[3] = {NAN, 2, -INFINITY};
+    const float *lists[2] = {good, bad};
+    float count = 1;
+    struct stream *s = NULL;
+    EXPECT_OK(backend_cpu.open(1, &s));
+    EXPECT_OK(backend_cpu.count_not_finite(s, 1, lists, 3, &count));
+    EXPECT(count == 1);
+    EXPECT_OK(backend_cpu.count_not_finite(s, 2, lists, 3, &count));
+    EXPECT(count == 3);
+    backend_cpu.close(s);
 }
 
 TEST_MAIN()

@@ -12,18 +12,22 @@ enum { MOST = 2048 };
 
 struct result {
     float boxes[MOST][4], scores[MOST];
-    int32_t anchor[MOST], count[8];
+    int32_t anchor[MOST], count[8], image[MOST];
 };
 
 static void propose(int threads, const struct pyramid *p, struct proposals_params q,
                     const float *const *logits, const float *const *deltas, struct result *r)
 {
     struct stream *s = NULL;
-    struct proposals out = {&r->boxes[0][0], r->scores, r->anchor, r->count, q.post_nms_top_n};
+    struct proposals out = {&r->boxes[0][0], r->scores,        r->anchor,
+                            r->count,        q.post_nms_top_n, r->image};
     memset(r, 0x7f, sizeof *r);
     EXPECT(p->n_images * q.post_nms_top_n <= MOST);
     EXPECT_OK(backend_cpu.open(threads, &s));
     EXPECT_OK(backend_cpu.proposals(s, p, &q, logits, deltas, &out));
+    for (int32_t i = 0; i < p->n_images; i++)
+        for (int32_t k = 0; k < q.post_nms_top_n; k++)
+            EXPECT_EQ(r->image[i * q.post_nms_top_n + k], k < r->count[i] ? i : -1);
     backend_cpu.close(s);
 }
 
@@ -199,7 +203,7 @@ TEST(every_allocation_that_fails_is_reported)
     struct row r = {.logits = {1, 2}};
     propose_row(&r, 2, plain);
     struct stream *s = NULL;
-    struct proposals out = {&found.boxes[0][0], found.scores, found.anchor, found.count, 5};
+    struct proposals out = {&found.boxes[0][0], found.scores, found.anchor, found.count, 5, NULL};
     const float *logits = r.logits, *deltas = r.deltas[0];
     EXPECT_OK(backend_cpu.open(1, &s));
     status st = E_NOMEM;

@@ -172,7 +172,7 @@ TEST(rows_in_use_come_first_and_carry_one_over_their_number)
     q.positive_fraction = 0.5;
     q.per_image = 30;
     small_open(2, 30, &s);
-    struct ground_truth gt = {offset, boxes, label};
+    struct ground_truth gt = {offset, boxes, label, (int32_t)COUNT(boxes)};
     EXPECT_OK(backend_cpu.rpn_targets(s.stream, &s.p, &q, &gt, key, &s.out));
     EXPECT_EQ(s.out.count[0], SMALL_ANCHORS); // all negative: no ground truth
     EXPECT_EQ(s.out.count[1], SMALL_ANCHORS);
@@ -201,7 +201,7 @@ TEST(ground_truth_alone_makes_rois)
     const uint64_t key[1] = {1};
     int32_t count[1] = {0};
     struct proposals none = {.count = count, .capacity = 9};
-    struct ground_truth gt = {offset, boxes, label};
+    struct ground_truth gt = {offset, boxes, label, (int32_t)COUNT(boxes)};
     struct sample_params q = roi;
     q.per_image = 16; // 2 positives
     small_open(1, 16, &s);
@@ -242,7 +242,7 @@ static void sample_without(struct small *s, int32_t gone, int32_t taken[100])
     const uint64_t key[1] = {rng_key(1, 2, 3, RNG_PURPOSE_ROI_SAMPLE)};
     float boxes[40][4];
     int32_t anchor[40], count[1] = {0};
-    struct ground_truth gt = {offset, gt_box, label};
+    struct ground_truth gt = {offset, gt_box, label, (int32_t)COUNT(gt_box)};
     for (int32_t i = 0; i < 40; i++) {
         if (i == gone) continue;
         float shift = i < 20 ? (float)i * 0.25F : 60; // 20 positives, 20 negatives
@@ -289,7 +289,7 @@ TEST(every_allocation_that_fails_is_reported)
     const uint64_t key[1] = {1};
     int32_t count[1] = {0};
     struct proposals none = {.count = count, .capacity = 9};
-    struct ground_truth gt = {offset, boxes, label};
+    struct ground_truth gt = {offset, boxes, label, (int32_t)COUNT(boxes)};
     small_open(1, 64, &s);
     for (int kind = 0; kind < 2; kind++) {
         status st = E_NOMEM;

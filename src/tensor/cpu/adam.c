@@ -26,6 +26,7 @@ status cpu_adam(struct stream *s, const struct adam_params *q, int64_t n, float 
                 float *m, float *v)
 {
     struct adam_factors f = adam_factors_of(q);
+    if (q->halt != NULL && *q->halt != 0) return OK;
 #pragma omp parallel for num_threads(chunks_threads(s, n)) schedule(static)
     for (int64_t i = 0; i < n; i += CHUNKS_SIZE)
         chunk(&f, chunks_length(n, i), w + i, g + i, m + i, v + i);

@@ -19,6 +19,14 @@ status cpu_alloc(struct stream *s, size_t bytes, void **out);
 void cpu_free(struct stream *s, void *ptr);
 status cpu_upload(struct stream *s, void *to, const void *from, size_t bytes);
 status cpu_download(struct stream *s, void *to, const void *from, size_t bytes);
+status cpu_post(struct stream *s, int box, const void *from, size_t bytes);
+status cpu_fetch(struct stream *s, int box, void *to, size_t bytes);
+status cpu_capture_begin(struct stream *s);
+status cpu_capture_end(struct stream *s, struct capture **out);
+status cpu_capture_run(struct stream *s, struct capture *c);
+void cpu_capture_free(struct stream *s, struct capture *c);
+status cpu_transform(struct stream *s, const struct transform_desc *d,
+                     const struct transform_source *pictures, void *y);
 status cpu_copy(struct stream *s, void *to, const void *from, size_t bytes);
 status cpu_zero(struct stream *s, void *to, size_t bytes);
 void cpu_discard(struct stream *s, void *at, size_t bytes);
@@ -62,7 +70,6 @@ status cpu_relu_dx(struct stream *s, enum dtype dtype, int64_t n, const void *y,
                    void *dx);
 status cpu_add(struct stream *s, enum dtype dtype, int64_t n, const void *x, void *y);
 status cpu_fill(struct stream *s, int64_t n, float value, float *x);
-status cpu_scale(struct stream *s, int64_t n, float factor, float *x);
 status cpu_cast(struct stream *s, int64_t n, enum dtype from, const void *x, enum dtype to,
                 void *y);
 status cpu_fold_weights(struct stream *s, int64_t k, int64_t n_row, const float *w,
@@ -105,6 +112,9 @@ status cpu_roi_targets(struct stream *s, const struct pyramid *p, const struct s
 status cpu_detections(struct stream *s, const struct pyramid *p, const struct detections_params *q,
                       int32_t rows, const float *rois, const int32_t *image, const float *logits,
                       const float *deltas, const float (*original)[2], struct detections *out);
+status cpu_count_not_finite(struct stream *s, int32_t n_lists, const float *const *x, int64_t n,
+                            float *count);
+status cpu_clip(struct stream *s, int64_t n, float *g, double max_norm, double *norm);
 status cpu_sgd(struct stream *s, const struct sgd_params *q, int64_t n, float *w, const float *g,
                float *momentum);
 status cpu_adam(struct stream *s, const struct adam_params *q, int64_t n, float *w, const float *g,

@@ -66,18 +66,6 @@ status cpu_fill(struct stream *s, int64_t n, float value, float *x)
     return OK;
 }
 
-static SIMD_CLONES void scale_chunk(int64_t n, float factor, float *x)
-{
-    for (int64_t i = 0; i < n; i++) x[i] *= factor;
-}
-
-status cpu_scale(struct stream *s, int64_t n, float factor, float *x)
-{
-#pragma omp parallel for num_threads(chunks_threads(s, n)) schedule(static)
-    for (int64_t i = 0; i < n; i += CHUNKS_SIZE) scale_chunk(chunks_length(n, i), factor, x + i);
-    return OK;
-}
-
 static ALWAYS_INLINE void cast_body(bool from_bf16, bool to_bf16, int64_t n, const void *x, void *y)
 {
     for (int64_t i = 0; i < n; i++)

@@ -62,6 +62,7 @@ void cpu_close(struct stream *s)
 {
     if (s == NULL) return;
     for (int i = 0; i < ONEDNN_N_SCRATCH; i++) mem_free(s->scratch[i]);
+    for (int i = 0; i < BACKEND_BOXES; i++) mem_free(s->boxes[i]);
     onednn_drop_weights(s);
     for (int i = 0; i < s->n_plans; i++) plan_destroy(s->plans[i].plan);
     mem_free(s->weights);

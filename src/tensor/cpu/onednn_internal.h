@@ -100,8 +100,10 @@ struct stream {
     struct onednn_weights_entry *weights;
     void *scratch[ONEDNN_N_SCRATCH];
     size_t scratch_bytes[ONEDNN_N_SCRATCH];
-    uint64_t n_repacked; // weights repacked so far
-    int winograd;        // whether oneDNN has it here: 1, -1, 0 not known yet
+    uint64_t n_repacked;        // weights repacked so far
+    char *boxes[BACKEND_BOXES]; // what was posted
+    size_t box_bytes[BACKEND_BOXES];
+    int winograd; // whether oneDNN has it here: 1, -1, 0 not known yet
 };
 
 status onednn_check(dnnl_status_t code, const char *file, int line, const char *call);

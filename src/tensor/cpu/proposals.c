@@ -125,6 +125,8 @@ static void merge_levels(const struct job *j, int32_t image)
     int64_t row = (int64_t)image * j->out->capacity, end = row + j->out->capacity;
     if (n > j->out->capacity) n = j->out->capacity;
     j->out->count[image] = n;
+    for (int32_t k = 0; k < j->out->capacity && j->out->image != NULL; k++)
+        j->out->image[row + k] = k < n ? image : -1;
     for (int32_t k = 0; k < n; k++, row++) {
         uint32_t i = sort_index(all->keys[k]);
         memcpy(&j->out->boxes[4 * row], all->boxes[i], sizeof *all->boxes);

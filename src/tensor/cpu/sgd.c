@@ -38,6 +38,7 @@ static SIMD_CLONES void chunk(const struct sgd_params *q, int64_t n, float *rest
 status cpu_sgd(struct stream *s, const struct sgd_params *q, int64_t n, float *w, const float *g,
                float *momentum)
 {
+    if (q->halt != NULL && *q->halt != 0) return OK;
 #pragma omp parallel for num_threads(chunks_threads(s, n)) schedule(static)
     for (int64_t i = 0; i < n; i += CHUNKS_SIZE)
         chunk(q, chunks_length(n, i), w + i, g + i, q->momentum != 0 ? momentum + i : NULL);

@@ -22,12 +22,6 @@ MUST_USE status cuda_check(cudaError_t code, const char *file, int line, const c
 // next, which the stream's order makes safe. cuda_scratch_reset begins a slot.
 void cuda_scratch_reset(struct stream *s);
 MUST_USE status cuda_scratch(struct stream *s, size_t bytes, void **out);
-// Host values for one slot, gathered and sent in one copy. cuda_pack_add gives the place where they
-// will lie behind what cuda_pack_send gives; places are aligned to 16; from may be NULL
-// where the slot reads nothing of it. cuda_pack_reset begins.
-void cuda_pack_reset(struct stream *s);
-MUST_USE status cuda_pack_add(struct stream *s, const void *from, size_t bytes, size_t *place);
-MUST_USE status cuda_pack_send(struct stream *s, char **out);
 
 status cuda_open(int threads, struct stream **out);
 void cuda_close(struct stream *s);
@@ -35,6 +29,14 @@ status cuda_alloc(struct stream *s, size_t bytes, void **out);
 void cuda_free(struct stream *s, void *ptr);
 status cuda_upload(struct stream *s, void *to, const void *from, size_t bytes);
 status cuda_download(struct stream *s, void *to, const void *from, size_t bytes);
+status cuda_post(struct stream *s, int box, const void *from, size_t bytes);
+status cuda_fetch(struct stream *s, int box, void *to, size_t bytes);
+status cuda_capture_begin(struct stream *s);
+status cuda_capture_end(struct stream *s, struct capture **out);
+status cuda_capture_run(struct stream *s, struct capture *c);
+void cuda_capture_free(struct stream *s, struct capture *c);
+status cuda_transform(struct stream *s, const struct transform_desc *d,
+                      const struct transform_source *pictures, void *y);
 status cuda_copy(struct stream *s, void *to, const void *from, size_t bytes);
 status cuda_zero(struct stream *s, void *to, size_t bytes);
 void cuda_discard(struct stream *s, void *at, size_t bytes);
@@ -78,7 +80,6 @@ status cuda_relu_dx(struct stream *s, enum dtype dtype, int64_t n, const void *y
                     void *dx);
 status cuda_add(struct stream *s, enum dtype dtype, int64_t n, const void *x, void *y);
 status cuda_fill(struct stream *s, int64_t n, float value, float *x);
-status cuda_scale(struct stream *s, int64_t n, float factor, float *x);
 status cuda_cast(struct stream *s, int64_t n, enum dtype from, const void *x, enum dtype to,
                  void *y);
 status cuda_fold_weights(struct stream *s, int64_t k, int64_t n_row, const float *w,
@@ -122,6 +123,9 @@ status cuda_roi_targets(struct stream *s, const struct pyramid *p, const struct 
 status cuda_detections(struct stream *s, const struct pyramid *p, const struct detections_params *q,
                        int32_t rows, const float *rois, const int32_t *image, const float *logits,
                        const float *deltas, const float (*original)[2], struct detections *out);
+status cuda_count_not_finite(struct stream *s, int32_t n_lists, const float *const *x, int64_t n,
+                             float *count);
+status cuda_clip(struct stream *s, int64_t n, float *g, double max_norm, double *norm);
 status cuda_sgd(struct stream *s, const struct sgd_params *q, int64_t n, float *w, const float *g,
                 float *momentum);
 status cuda_adam(struct stream *s, const struct adam_params *q, int64_t n, float *w, const float *g,

@@ -24,7 +24,7 @@ struct detections_job {
     struct detections out;
 };
 
-static __global__ void softmax_rows(detections_job j)
+static __global__ void softmax_rows(const __grid_constant__ detections_job j)
 {
     for (int64_t r = thread_number(); r < j.rows; r += thread_count()) {
         const float *x = j.logits + r * j.n_classes;
@@ -39,7 +39,8 @@ static __global__ void softmax_rows(detections_job j)
 }
 
 // An image's rows lie one after the other; those of no image may lie between images.
-static __global__ void __launch_bounds__(SELECT_THREADS) find_rows(detections_job j)
+static __global__ void __launch_bounds__(SELECT_THREADS)
+    find_rows(const __grid_constant__ detections_job j)
 {
     SHARED(int32_t, shared, 2);
     int32_t image = static_cast<int32_t>(blockIdx.x);
@@ -67,7 +68,8 @@ static __device__ void decode(const detections_job &j, int32_t image, uint32_t i
     boxes_clip(box, j.p.size[image]);
 }
 
-static __global__ void __launch_bounds__(SELECT_THREADS) suppress_class(detections_job j)
+static __global__ void __launch_bounds__(SELECT_THREADS)
+    suppress_class(const __grid_constant__ detections_job j)
 {
     SHARED(select_room, room, 1);
     int32_t list = static_cast<int32_t>(blockIdx.x);
@@ -121,7 +123,8 @@ static __device__ void write_detection(const detections_job &j, int32_t image, u
     j.out.labels[row] = static_cast<int32_t>(at % j.n_classes);
 }
 
-static __global__ void __launch_bounds__(SELECT_THREADS) merge_classes(detections_job j)
+static __global__ void __launch_bounds__(SELECT_THREADS)
+    merge_classes(const __grid_constant__ detections_job j)
 {
     int32_t image = static_cast<int32_t>(blockIdx.x), n = 0;
     uint64_t *merged = j.merged + static_cast<int64_t>(image) * j.merged_per_image;
@@ -185,18 +188,10 @@ extern "C" status cuda_detections(struct stream *s, const struct pyramid *p,
                                   const float *deltas, const float (*original)[2],
                                   struct detections *out)
 {
-    struct pyramid_places at;
-    size_t at_original;
-    char *base;
     if (p->n_images == 0) return OK;
-    cuda_scratch_reset(s);
-    cuda_pack_reset(s);
-    TRY(pyramid_pack(s, p, &at));
-    TRY(cuda_pack_add(s, original, static_cast<size_t>(p->n_images) * sizeof *original,
-                      &at_original));
-    TRY(cuda_pack_send(s, &base));
     detections_job j = {};
-    j.p = pyramid_viewed(p, base, at);
+    cuda_scratch_reset(s);
+    TRY(pyramid_take(p, "detections", &j.p));
     j.rows = rows;
     j.n_classes = q->n_classes;
     j.per_image = q->per_image;
@@ -208,7 +203,7 @@ extern "C" status cuda_detections(struct stream *s, const struct pyramid *p,
     j.logits = logits;
     j.deltas = deltas;
     j.image = image;
-    j.original = pack_at<float[2]>(base, at_original);
+    j.original = original;
     j.out = *out;
     TRY(reserve(s, &j));
     unsigned images = static_cast<unsigned>(p->n_images);

@@ -18,11 +18,6 @@ static __global__ void fill(int64_t n, float value, float *x)
     for (int64_t i = thread_number(); i < n; i += thread_count()) x[i] = value;
 }
 
-static __global__ void scale_by(int64_t n, float factor, float *x)
-{
-    for (int64_t i = thread_number(); i < n; i += thread_count()) x[i] *= factor;
-}
-
 template <class From, class To> static __global__ void cast(int64_t n, const From *x, To *y)
 {
     for (int64_t i = thread_number(); i < n; i += thread_count())
@@ -61,12 +56,6 @@ extern "C" status cuda_add(struct stream *s, enum dtype dtype, int64_t n, const 
 extern "C" status cuda_fill(struct stream *s, int64_t n, float value, float *x)
 {
     LAUNCH(fill, blocks_for(n), THREADS, 0, cuda_native(s), n, value, x);
-    return LAUNCHED();
-}
-
-extern "C" status cuda_scale(struct stream *s, int64_t n, float factor, float *x)
-{
-    LAUNCH(scale_by, blocks_for(n), THREADS, 0, cuda_native(s), n, factor, x);
     return LAUNCHED();
 }
 

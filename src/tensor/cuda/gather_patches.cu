@@ -9,8 +9,7 @@ constexpr int WINDOW = 3;
 
 struct patches_job {
     pyramid_view p;
-    const void *const *x; // [n_groups * n_levels]
-    void *const *dx;
+    void *map[MAX_MAPS]; // x, or dx
     const int32_t *image, *index;
     int32_t rows, c;
 };
@@ -32,7 +31,7 @@ static __device__ struct cell cell_of(const pyramid_view &p, int32_t image, int3
     return {p.group[image] * p.n_levels + level, p.slot[image], at / g->w, at % g->w, g->h, g->w};
 }
 
-template <class T> static __global__ void gather(patches_job j, T *y)
+template <class T> static __global__ void gather(const __grid_constant__ patches_job j, T *y)
 {
     int64_t n = static_cast<int64_t>(j.rows) * WINDOW * WINDOW * j.c;
     for (int64_t i = thread_number(); i < n; i += thread_count()) {
@@ -43,7 +42,7 @@ template <class T> static __global__ void gather(patches_job j, T *y)
         if (j.image[row] >= 0) {
             struct cell at = cell_of(j.p, j.image[row], j.index[row]);
             int32_t h = at.row + place / WINDOW - 1, w = at.column + place % WINDOW - 1;
-            const T *map = static_cast<const T *>(j.x[at.map]);
+            const T *map = static_cast<const T *>(j.map[at.map]);
             if (h >= 0 && h < at.h && w >= 0 && w < at.w)
                 v = map[((static_cast<int64_t>(at.slot) * at.h + h) * at.w + w) * j.c + channel];
         }
@@ -51,13 +50,13 @@ template <class T> static __global__ void gather(patches_job j, T *y)
     }
 }
 
-static __global__ void find_cells(patches_job j, struct cell *cells)
+static __global__ void find_cells(const __grid_constant__ patches_job j, struct cell *cells)
 {
     for (int64_t r = thread_number(); r < j.rows; r += thread_count()) {
         cells[r].map = -1;
         if (j.image[r] < 0) continue;
         struct cell c = cell_of(j.p, j.image[r], j.index[r]);
-        if (j.dx[c.map] != nullptr) cells[r] = c;
+        if (j.map[c.map] != nullptr) cells[r] = c;
     }
 }
 
@@ -76,7 +75,7 @@ static __device__ int32_t place_in(const struct cell &r, const struct cell &own,
 // at once; those that touch the cell go on a list.
 template <class T>
 static __global__ void __launch_bounds__(THREADS)
-    scatter(patches_job j, const struct cell *cells, const T *dy)
+    scatter(const __grid_constant__ patches_job j, const struct cell *cells, const T *dy)
 {
     SHARED(int32_t, list, THREADS);
     SHARED(int32_t, warps, THREADS / WARP);
@@ -86,7 +85,7 @@ static __global__ void __launch_bounds__(THREADS)
     int32_t w = own.column + static_cast<int32_t>(blockIdx.y) % WINDOW - 1;
     if (own.map < 0 || h < 0 || h >= own.h || w < 0 || w >= own.w) return;
     const int32_t channel = static_cast<int32_t>(blockIdx.z) * THREADS + t;
-    T *to = static_cast<T *>(j.dx[own.map]) +
+    T *to = static_cast<T *>(j.map[own.map]) +
             ((static_cast<int64_t>(own.slot) * own.h + h) * own.w + w) * j.c + channel;
     float sum = 0;
     bool mine = false; // until then the cell may be another block's, and is not to be read
@@ -114,25 +113,15 @@ static __global__ void __launch_bounds__(THREADS)
     if (channel < j.c) *to = from_float<T>(sum);
 }
 
-static status prepare(struct stream *s, const struct pyramid *p, const void *const *x,
-                      const int32_t *image, const int32_t *index, int32_t rows, int32_t c,
+static status prepare(const struct pyramid *p, const void *const *maps, const int32_t *image,
+                      const int32_t *index, int32_t rows, int32_t c, const char *slot,
                       patches_job *j)
 {
-    struct pyramid_places at;
-    size_t maps = static_cast<size_t>(p->n_groups * p->n_levels), at_maps;
-    char *base;
-    cuda_scratch_reset(s);
-    cuda_pack_reset(s);
-    TRY(pyramid_pack(s, p, &at));
-    TRY(cuda_pack_add(s, x, maps * sizeof *x, &at_maps));
-    TRY(cuda_pack_send(s, &base));
-    *j = {pyramid_viewed(p, base, at),
-          pack_at<const void *>(base, at_maps),
-          pack_at<void *>(base, at_maps),
-          image,
-          index,
-          rows,
-          c};
+    TRY(pyramid_take(p, slot, &j->p));
+    for (int i = 0; i < p->n_groups * p->n_levels; i++)
+        j->map[i] = maps != nullptr ? const_cast<void *>(maps[i]) : nullptr;
+    j->image = image, j->index = index;
+    j->rows = rows, j->c = c;
     return OK;
 }
 
@@ -142,7 +131,7 @@ extern "C" status cuda_gather_patches(struct stream *s, const struct pyramid *p,
 {
     patches_job j;
     if (rows == 0) return OK;
-    TRY(prepare(s, p, x, image, index, rows, c, &j));
+    TRY(prepare(p, x, image, index, rows, c, "gather_patches", &j));
     int64_t n = static_cast<int64_t>(rows) * WINDOW * WINDOW * c;
     return with_dtype(dtype, "gather_patches", [&](auto zero) {
         using T = decltype(zero);
@@ -159,7 +148,9 @@ extern "C" status cuda_gather_patches_dx(struct stream *s, const struct pyramid 
     patches_job j;
     void *memory;
     if (rows == 0) return OK;
-    TRY(prepare(s, p, const_cast<const void *const *>(dx), image, index, rows, c, &j));
+    cuda_scratch_reset(s);
+    TRY(prepare(p, const_cast<const void *const *>(dx), image, index, rows, c, "gather_patches_dx",
+                &j));
     TRY(cuda_scratch(s, static_cast<size_t>(rows) * sizeof(struct cell), &memory));
     struct cell *cells = static_cast<struct cell *>(memory);
     dim3 grid(static_cast<unsigned>(rows), WINDOW * WINDOW,

@@ -70,7 +70,12 @@ __device__ inline int64_t thread_count()
 }
 
 // 256 threads: eight warps hide memory latency at full occupancy on every architecture since sm_80.
-constexpr int THREADS = 256, MAX_BLOCKS = 65535;
+constexpr int THREADS = 256;
+#ifdef __CUDACC__
+constexpr int MAX_BLOCKS = 65535;
+#else
+constexpr int MAX_BLOCKS = 256; // a fiber costs more than an element
+#endif
 
 // Blocks so that every thread of a grid-stride loop has about one turn of n.
 inline unsigned blocks_for(int64_t n)

@@ -8,6 +8,7 @@
 static __global__ void sgd_step(struct sgd_params q, int64_t n, float *w, const float *g,
                                 float *momentum)
 {
+    if (q.halt != nullptr && *q.halt != 0) return;
     for (int64_t i = thread_number(); i < n; i += thread_count()) {
         float gradient = g[i] + q.weight_decay * w[i], step = gradient;
         if (momentum != nullptr) {
@@ -19,9 +20,10 @@ static __global__ void sgd_step(struct sgd_params q, int64_t n, float *w, const 
     }
 }
 
-static __global__ void adam_step(struct adam_factors f, int64_t n, float *w, const float *g,
-                                 float *m, float *v)
+static __global__ void adam_step(struct adam_factors f, const float *halt, int64_t n, float *w,
+                                 const float *g, float *m, float *v)
 {
+    if (halt != nullptr && *halt != 0) return;
     for (int64_t i = thread_number(); i < n; i += thread_count()) {
         float weight = w[i] * f.keep, gradient = g[i] + f.decay * weight;
         // torch's lerp goes from the nearer end.
@@ -45,6 +47,7 @@ extern "C" status cuda_sgd(struct stream *s, const struct sgd_params *q, int64_t
 extern "C" status cuda_adam(struct stream *s, const struct adam_params *q, int64_t n, float *w,
                             const float *g, float *m, float *v)
 {
-    LAUNCH(adam_step, blocks_for(n), THREADS, 0, cuda_native(s), adam_factors_of(q), n, w, g, m, v);
+    LAUNCH(adam_step, blocks_for(n), THREADS, 0, cuda_native(s), adam_factors_of(q), q->halt, n, w,
+           g, m, v);
     return LAUNCHED();
 }

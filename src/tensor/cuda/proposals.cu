@@ -5,7 +5,7 @@
 
 struct proposals_job {
     pyramid_view p;
-    const float *const *logits, *const *deltas;
+    const float *logits[MAX_MAPS], *deltas[MAX_MAPS];
     int32_t pre_nms_top_n, capacity, room; // room: most candidates of a list
     float score_threshold, min_size, nms_limit;
     // Of each list, room of them; of keys the next power of two of an image's lists together.
@@ -38,7 +38,8 @@ static __device__ bool make_candidate(const proposals_job &j, int32_t image, int
     return boxes_are_large(out->box, j.min_size) && out->score >= j.score_threshold;
 }
 
-static __global__ void __launch_bounds__(SELECT_THREADS) find_on_level(proposals_job j)
+static __global__ void __launch_bounds__(SELECT_THREADS)
+    find_on_level(const __grid_constant__ proposals_job j)
 {
     SHARED(select_room, shared, 1);
     int32_t list = static_cast<int32_t>(blockIdx.x);
@@ -65,15 +66,18 @@ static __global__ void __launch_bounds__(SELECT_THREADS) find_on_level(proposals
     if (threadIdx.x == 0) j.n[list] = n;
 }
 
-static __device__ void write_proposal(const proposals_job &j, int64_t row, int64_t from)
+static __device__ void write_proposal(const proposals_job &j, int32_t image, int64_t row,
+                                      int64_t from)
 {
     for (int k = 0; k < 4; k++) j.out.boxes[4 * row + k] = from >= 0 ? j.boxes[from][k] : 0.0f;
     j.out.scores[row] = from >= 0 ? j.scores[from] : 0.0f;
     j.out.anchor[row] = from >= 0 ? j.anchor[from] : -1;
+    if (j.out.image != nullptr) j.out.image[row] = from >= 0 ? image : -1;
 }
 
 // An image's lists lie one after the other, so a position from the first one's start names any.
-static __global__ void __launch_bounds__(SELECT_THREADS) merge_levels(proposals_job j)
+static __global__ void __launch_bounds__(SELECT_THREADS)
+    merge_levels(const __grid_constant__ proposals_job j)
 {
     SHARED(select_room, shared, 1);
     int32_t image = static_cast<int32_t>(blockIdx.x), n = 0;
@@ -93,7 +97,7 @@ static __global__ void __launch_bounds__(SELECT_THREADS) merge_levels(proposals_
     if (n > j.capacity) n = j.capacity;
     if (threadIdx.x == 0) j.out.count[image] = n;
     for (int32_t i = static_cast<int32_t>(threadIdx.x); i < j.capacity; i += SELECT_THREADS)
-        write_proposal(j, static_cast<int64_t>(image) * j.capacity + i,
+        write_proposal(j, image, static_cast<int64_t>(image) * j.capacity + i,
                        i < n ? first + sort_index(keys[i]) : -1);
 }
 
@@ -132,25 +136,17 @@ extern "C" status cuda_proposals(struct stream *s, const struct pyramid *p,
                                  const struct proposals_params *q, const float *const *logits,
                                  const float *const *deltas, struct proposals *out)
 {
-    size_t maps = static_cast<size_t>(p->n_groups * p->n_levels), at_logits, at_deltas;
-    struct pyramid_places at;
-    char *base;
     int32_t most = 0;
     if (p->n_images == 0) return OK;
-    for (size_t i = 0; i < maps; i++) {
+    proposals_job j = {};
+    TRY(pyramid_take(p, "proposals", &j.p));
+    for (int i = 0; i < p->n_groups * p->n_levels; i++) {
         int32_t n = p->grids[i].h * p->grids[i].w * p->n_anchors;
         most = n > most ? n : most;
+        j.logits[i] = logits[i];
+        j.deltas[i] = deltas[i];
     }
     cuda_scratch_reset(s);
-    cuda_pack_reset(s);
-    TRY(pyramid_pack(s, p, &at));
-    TRY(cuda_pack_add(s, logits, maps * sizeof *logits, &at_logits));
-    TRY(cuda_pack_add(s, deltas, maps * sizeof *deltas, &at_deltas));
-    TRY(cuda_pack_send(s, &base));
-    proposals_job j = {};
-    j.p = pyramid_viewed(p, base, at);
-    j.logits = pack_at<const float *>(base, at_logits);
-    j.deltas = pack_at<const float *>(base, at_deltas);
     j.pre_nms_top_n = q->pre_nms_top_n;
     j.capacity = out->capacity;
     j.room = most < q->pre_nms_top_n ? most : q->pre_nms_top_n;

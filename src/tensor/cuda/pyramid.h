@@ -2,55 +2,31 @@
 #ifndef SHOAL_TENSOR_CUDA_PYRAMID_H
 #define SHOAL_TENSOR_CUDA_PYRAMID_H
 
-#include "tensor/cuda/launch.h"
+#include "tensor/cuda/maps.h"
 
-struct pyramid_view { // device memory; see struct pyramid
+// Its grids travel as an argument, the rest is read where it lies.
+struct pyramid_view {
     int32_t n_images, n_groups, n_levels, n_anchors;
-    const struct grid *grids;
     const int32_t *group, *slot;
     const float (*size)[2];
     const float (*cell_anchors)[4];
+    struct grid grids[MAX_MAPS];
 };
 
-// Where a pyramid's arrays lie in the pack.
-struct pyramid_places {
-    size_t grids, group, slot, size, cell_anchors;
-};
-
-inline status pyramid_pack(struct stream *s, const struct pyramid *p, struct pyramid_places *out)
+inline status pyramid_take(const struct pyramid *p, const char *slot, pyramid_view *out)
 {
-    size_t images = static_cast<size_t>(p->n_images), levels = static_cast<size_t>(p->n_levels);
-    TRY(cuda_pack_add(s, p->grids, static_cast<size_t>(p->n_groups) * levels * sizeof *p->grids,
-                      &out->grids));
-    TRY(cuda_pack_add(s, p->group, images * sizeof *p->group, &out->group));
-    TRY(cuda_pack_add(s, p->slot, images * sizeof *p->slot, &out->slot));
-    TRY(cuda_pack_add(s, p->size, images * sizeof *p->size, &out->size));
-    size_t anchors = levels * static_cast<size_t>(p->n_anchors);
-    return cuda_pack_add(s, p->cell_anchors, anchors * sizeof *p->cell_anchors, &out->cell_anchors);
-}
-
-template <class T> inline const T *pack_at(const char *base, size_t place)
-{
-    return reinterpret_cast<const T *>(base + place);
-}
-
-inline pyramid_view pyramid_viewed(const struct pyramid *p, const char *base,
-                                   const struct pyramid_places &at)
-{
-    return {p->n_images,
-            p->n_groups,
-            p->n_levels,
-            p->n_anchors,
-            pack_at<struct grid>(base, at.grids),
-            pack_at<int32_t>(base, at.group),
-            pack_at<int32_t>(base, at.slot),
-            pack_at<float[2]>(base, at.size),
-            pack_at<float[4]>(base, at.cell_anchors)};
+    TRY(maps_check(p, slot));
+    out->n_images = p->n_images, out->n_groups = p->n_groups;
+    out->n_levels = p->n_levels, out->n_anchors = p->n_anchors;
+    out->group = p->group, out->slot = p->slot;
+    out->size = p->size, out->cell_anchors = p->cell_anchors;
+    for (int i = 0; i < p->n_groups * p->n_levels; i++) out->grids[i] = p->grids[i];
+    return OK;
 }
 
 __device__ inline const struct grid *grid_of(const pyramid_view &p, int32_t image, int32_t level)
 {
-    return &p.grids[static_cast<int64_t>(p.group[image]) * p.n_levels + level];
+    return &p.grids[p.group[image] * p.n_levels + level];
 }
 
 __device__ inline int32_t anchors_on(const pyramid_view &p, int32_t image, int32_t level)

@@ -48,19 +48,29 @@ static __device__ void write_row(const roi_job &j, const struct image_rois &r, i
     boxes_encode(r.gt[match], roi_at(r, roi), j.sample.weights, &out.delta[4 * row]);
 }
 
-static __global__ void __launch_bounds__(SELECT_THREADS) sample_rois(roi_job j)
+static __global__ void __launch_bounds__(SELECT_THREADS)
+    sample_rois(const __grid_constant__ roi_job j)
 {
     SHARED(select_room, room, 1);
-    int32_t image = static_cast<int32_t>(blockIdx.x), rows = j.sample.out.per_image;
+    int32_t image = static_cast<int32_t>(blockIdx.x);
     struct image_rois r = rois_of(j, image);
     int32_t n = r.n_proposals + r.n_gt, *match = j.match + image * j.most;
     for (int32_t i = static_cast<int32_t>(threadIdx.x); i < n; i += SELECT_THREADS)
         match[i] = r.n_gt > 0 ? match_of(j.sample, find_best(roi_at(r, i), r.gt, r.n_gt, nullptr))
                               : MATCH_BELOW;
     __syncthreads();
-    int32_t count = pick(room, j.sample, image, match, n, [&](int32_t i) {
+    pick(room, j.sample, image, match, n, [&](int32_t i) {
         return i < r.n_proposals ? r.anchor[i] : r.n_anchors + i - r.n_proposals;
     });
+}
+
+// A launch of its own: both together would want more registers than there are.
+static __global__ void __launch_bounds__(SELECT_THREADS)
+    write_rois(const __grid_constant__ roi_job j)
+{
+    int32_t image = static_cast<int32_t>(blockIdx.x), rows = j.sample.out.per_image;
+    const struct image_rois r = rois_of(j, image);
+    const int32_t count = j.sample.out.count[image], *match = j.match + image * j.most;
     const uint64_t *picks = j.sample.picks + static_cast<int64_t>(image) * j.sample.picks_per_image;
     for (int32_t k = static_cast<int32_t>(threadIdx.x); k < rows; k += SELECT_THREADS) {
         int64_t row = static_cast<int64_t>(image) * rows + k;
@@ -78,27 +88,18 @@ extern "C" status cuda_roi_targets(struct stream *s, const struct pyramid *p,
                                    const struct ground_truth *gt, const uint64_t *key,
                                    struct samples *out)
 {
-    struct pyramid_places at_pyramid;
-    struct sample_places at_sample;
     roi_job j = {};
-    char *base;
     void *match;
     if (p->n_images == 0) return OK;
-    for (int32_t i = 0; i < p->n_images; i++) {
-        int64_t n_gt = gt->offset[i + 1] - gt->offset[i];
-        if (n_gt > j.most) j.most = n_gt;
-    }
-    j.most += proposals->capacity;
+    j.most = static_cast<int64_t>(proposals->capacity) + gt->capacity;
     cuda_scratch_reset(s);
-    cuda_pack_reset(s);
-    TRY(pyramid_pack(s, p, &at_pyramid));
-    TRY(sample_pack(s, p->n_images, gt, key, &at_sample));
-    TRY(cuda_pack_send(s, &base));
-    TRY(sample_prepare(s, p->n_images, q, base, at_sample, out, &j.sample));
-    j.p = pyramid_viewed(p, base, at_pyramid);
+    TRY(pyramid_take(p, "roi_targets", &j.p));
+    TRY(sample_prepare(s, p->n_images, q, gt, key, out, &j.sample));
     j.proposals = *proposals;
     TRY(cuda_scratch(s, static_cast<size_t>(p->n_images * j.most) * sizeof *j.match, &match));
     j.match = static_cast<int32_t *>(match);
-    LAUNCH(sample_rois, static_cast<unsigned>(p->n_images), SELECT_THREADS, 0, cuda_native(s), j);
+    const unsigned images = static_cast<unsigned>(p->n_images);
+    LAUNCH(sample_rois, images, SELECT_THREADS, 0, cuda_native(s), j);
+    LAUNCH(write_rois, images, SELECT_THREADS, 0, cuda_native(s), j);
     return LAUNCHED();
 }

@@ -7,10 +7,9 @@
 struct rpn_job {
     pyramid_view p;
     sample_job sample;
-    float *highest; // [ground-truth boxes]
+    float *highest; // [gt.capacity]
     int32_t *match; // (n_images, most_anchors)
     int64_t most_anchors;
-    int32_t n_gt;
 };
 
 static __device__ int32_t image_of_gt(const rpn_job &j, int32_t g)
@@ -27,11 +26,14 @@ static __device__ float warp_largest(float v)
     return v;
 }
 
-// A block per ground-truth box.
-static __global__ void __launch_bounds__(SELECT_THREADS) find_highest(rpn_job j)
+// A block per ground-truth box that there is room for.
+static __global__ void __launch_bounds__(SELECT_THREADS)
+    find_highest(const __grid_constant__ rpn_job j)
 {
     SHARED(float, room, SELECT_WARPS);
-    int32_t g = static_cast<int32_t>(blockIdx.x), image = image_of_gt(j, g);
+    int32_t g = static_cast<int32_t>(blockIdx.x);
+    if (g >= j.sample.gt.offset[j.p.n_images]) return;
+    int32_t image = image_of_gt(j, g);
     int32_t n = first_anchor(j.p, image, j.p.n_levels);
     float highest = 0.0f, box[4];
     for (int32_t i = static_cast<int32_t>(threadIdx.x); i < n; i += SELECT_THREADS) {
@@ -47,7 +49,7 @@ static __global__ void __launch_bounds__(SELECT_THREADS) find_highest(rpn_job j)
 }
 
 // blockIdx.y: the image.
-static __global__ void match_anchors(rpn_job j)
+static __global__ void match_anchors(const __grid_constant__ rpn_job j)
 {
     int32_t image = static_cast<int32_t>(blockIdx.y);
     int32_t n = first_anchor(j.p, image, j.p.n_levels), gt = j.sample.gt.offset[image];
@@ -77,7 +79,8 @@ static __device__ void write_row(const rpn_job &j, int32_t image, int32_t anchor
                  j.sample.weights, &out.delta[4 * row]);
 }
 
-static __global__ void __launch_bounds__(SELECT_THREADS) sample_anchors(rpn_job j)
+static __global__ void __launch_bounds__(SELECT_THREADS)
+    sample_anchors(const __grid_constant__ rpn_job j)
 {
     SHARED(select_room, room, 1);
     int32_t image = static_cast<int32_t>(blockIdx.x);
@@ -109,7 +112,7 @@ static status reserve(struct stream *s, const struct pyramid *p, rpn_job *j)
     size_t anchors = static_cast<size_t>(j->most_anchors);
     TRY(cuda_scratch(s, static_cast<size_t>(p->n_images) * anchors * sizeof *j->match, &at));
     j->match = static_cast<int32_t *>(at);
-    TRY(cuda_scratch(s, static_cast<size_t>(j->n_gt) * sizeof *j->highest, &at));
+    TRY(cuda_scratch(s, static_cast<size_t>(j->sample.gt.capacity) * sizeof *j->highest, &at));
     j->highest = static_cast<float *>(at);
     return OK;
 }
@@ -118,23 +121,16 @@ extern "C" status cuda_rpn_targets(struct stream *s, const struct pyramid *p,
                                    const struct sample_params *q, const struct ground_truth *gt,
                                    const uint64_t *key, struct samples *out)
 {
-    struct pyramid_places at_pyramid;
-    struct sample_places at_sample;
     rpn_job j = {};
-    char *base;
     if (p->n_images == 0) return OK;
     cuda_scratch_reset(s);
-    cuda_pack_reset(s);
-    TRY(pyramid_pack(s, p, &at_pyramid));
-    TRY(sample_pack(s, p->n_images, gt, key, &at_sample));
-    TRY(cuda_pack_send(s, &base));
-    TRY(sample_prepare(s, p->n_images, q, base, at_sample, out, &j.sample));
-    j.p = pyramid_viewed(p, base, at_pyramid);
-    j.n_gt = gt->offset[p->n_images];
+    TRY(pyramid_take(p, "rpn_targets", &j.p));
+    TRY(sample_prepare(s, p->n_images, q, gt, key, out, &j.sample));
     TRY(reserve(s, p, &j));
     unsigned images = static_cast<unsigned>(p->n_images);
-    if (j.n_gt > 0)
-        LAUNCH(find_highest, static_cast<unsigned>(j.n_gt), SELECT_THREADS, 0, cuda_native(s), j);
+    if (gt->capacity > 0)
+        LAUNCH(find_highest, static_cast<unsigned>(gt->capacity), SELECT_THREADS, 0, cuda_native(s),
+               j);
     LAUNCH(match_anchors, dim3(blocks_for(j.most_anchors), images), THREADS, 0, cuda_native(s), j);
     LAUNCH(sample_anchors, images, SELECT_THREADS, 0, cuda_native(s), j);
     return LAUNCHED();

@@ -6,17 +6,11 @@
 
 constexpr int32_t MATCH_BELOW = -1, MATCH_BETWEEN = -2;
 
-struct ground_truth_view { // device memory
-    const int32_t *offset;
-    const float (*boxes)[4];
-    const int32_t *labels;
-};
-
 struct sample_job {
     float fg_iou, bg_iou;
     int32_t most_positives, per_image; // wanted
     struct box_weights weights;
-    ground_truth_view gt;
+    struct ground_truth gt;
     const uint64_t *key; // [n_images]
     uint64_t *picks; // (n_images, picks_per_image): candidate's number << 32 | its place in match
     int32_t picks_per_image;
@@ -126,23 +120,9 @@ inline int32_t sample_power_of_two(int32_t n)
     return size;
 }
 
-struct sample_places {
-    size_t offset, boxes, labels, key;
-};
-
-inline status sample_pack(struct stream *s, int32_t n_images, const struct ground_truth *gt,
-                          const uint64_t *key, struct sample_places *at)
-{
-    size_t images = static_cast<size_t>(n_images), n = static_cast<size_t>(gt->offset[n_images]);
-    TRY(cuda_pack_add(s, gt->offset, (images + 1) * sizeof *gt->offset, &at->offset));
-    TRY(cuda_pack_add(s, gt->boxes, n * sizeof *gt->boxes, &at->boxes));
-    TRY(cuda_pack_add(s, gt->labels, n * sizeof *gt->labels, &at->labels));
-    return cuda_pack_add(s, key, images * sizeof *key, &at->key);
-}
-
 // The job without its match; takes scratch memory for the picks.
 inline status sample_prepare(struct stream *s, int32_t n_images, const struct sample_params *q,
-                             const char *base, const struct sample_places &at,
+                             const struct ground_truth *gt, const uint64_t *key,
                              const struct samples *out, sample_job *j)
 {
     void *picks;
@@ -153,10 +133,8 @@ inline status sample_prepare(struct stream *s, int32_t n_images, const struct sa
         static_cast<int32_t>(static_cast<double>(q->per_image) * q->positive_fraction);
     j->per_image = q->per_image;
     for (int k = 0; k < 4; k++) j->weights.w[k] = q->box_weights[k];
-    j->gt = {reinterpret_cast<const int32_t *>(base + at.offset),
-             reinterpret_cast<const float(*)[4]>(base + at.boxes),
-             reinterpret_cast<const int32_t *>(base + at.labels)};
-    j->key = reinterpret_cast<const uint64_t *>(base + at.key);
+    j->gt = *gt;
+    j->key = key;
     j->picks_per_image = sample_power_of_two(q->per_image);
     TRY(cuda_scratch(s,
                      static_cast<size_t>(n_images) * static_cast<size_t>(j->picks_per_image) *

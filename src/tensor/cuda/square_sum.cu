@@ -1,7 +1,9 @@
-// The sum of squares, for the gradient's norm: parts, as many as n says, then the sum of the parts.
+// The sum of squares and what is done with it: parts, as many as n says, then the sum of the parts;
+// and gradients made smaller by a factor that never leaves the device.
 #include "tensor/cuda/reduce.h"
 
-constexpr unsigned PARTS = 256; // at the most
+constexpr unsigned PARTS = 256;  // at the most
+constexpr double EPSILON = 1e-6; // torch.nn.utils.clip_grad_norm_
 
 static __global__ void square_parts(int64_t n, const float *x, double *part)
 {
@@ -20,7 +22,17 @@ static __global__ void add_parts(unsigned n, const double *part, double *out)
     if (threadIdx.x == 0) *out = sum;
 }
 
-extern "C" status cuda_square_sum(struct stream *s, int64_t n, const float *x, double *out)
+static __global__ void clip_by(int64_t n, float *g, double max_norm, const double *squares,
+                               double *norm)
+{
+    const double length = sqrt(*squares), factor = max_norm / (length + EPSILON);
+    if (thread_number() == 0) *norm = length;
+    if (!(factor < 1)) return;
+    const float by = static_cast<float>(factor);
+    for (int64_t i = thread_number(); i < n; i += thread_count()) g[i] *= by;
+}
+
+static status add_squares(struct stream *s, int64_t n, const float *x, double **out)
 {
     void *memory;
     cuda_scratch_reset(s);
@@ -29,6 +41,21 @@ extern "C" status cuda_square_sum(struct stream *s, int64_t n, const float *x, d
     unsigned n_parts = blocks_for(n) < PARTS ? blocks_for(n) : PARTS;
     LAUNCH(square_parts, n_parts, THREADS, 0, cuda_native(s), n, x, part);
     LAUNCH(add_parts, 1, PARTS, 0, cuda_native(s), n_parts, part, part + PARTS);
-    TRY(LAUNCHED());
-    return cuda_download(s, out, part + PARTS, sizeof *out);
+    *out = part + PARTS;
+    return LAUNCHED();
+}
+
+extern "C" status cuda_square_sum(struct stream *s, int64_t n, const float *x, double *out)
+{
+    double *squares;
+    TRY(add_squares(s, n, x, &squares));
+    return cuda_download(s, out, squares, sizeof *out);
+}
+
+extern "C" status cuda_clip(struct stream *s, int64_t n, float *g, double max_norm, double *norm)
+{
+    double *squares;
+    TRY(add_squares(s, n, g, &squares));
+    LAUNCH(clip_by, blocks_for(n), THREADS, 0, cuda_native(s), n, g, max_norm, squares, norm);
+    return LAUNCHED();
 }

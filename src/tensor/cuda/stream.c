@@ -5,14 +5,10 @@
 #include "core/mem.h"
 #include "tensor/cuda/cuda_internal.h"
 #include "tensor/cuda/cudnn_cache.h"
+#include "tensor/cuda/feed.h"
 #include "tensor/cuda/stream_internal.h"
 
-enum {
-    SCRATCH_ALIGNMENT = 256,
-    PACK_ALIGNMENT = 16,
-    SCRATCH_BYTES_MIN = 1 << 20,
-    STAGING_BYTES_MIN = 1 << 16
-};
+enum { SCRATCH_ALIGNMENT = 256, SCRATCH_BYTES_MIN = 1 << 20, STAGING_BYTES_MIN = 1 << 16 };
 
 cudaStream_t cuda_native(const struct stream *s)
 {
@@ -49,20 +45,24 @@ status cuda_open(int device, struct stream **out)
     return OK;
 }
 
+static void staging_free(struct staging *t)
+{
+    if (t->done != NULL) (void)cudaEventDestroy(t->done);
+    if (t->base != NULL) (void)cudaFreeHost(t->base);
+}
+
 // Errors are of no use here: the device is being left.
 void cuda_close(struct stream *s)
 {
     if (s == NULL) return;
     if (s->native != NULL) (void)cudaStreamSynchronize(s->native);
     for (int i = 0; i < s->n_scratch; i++) (void)cudaFree(s->scratch[i].base);
-    for (int i = 0; i < STAGING_SLOTS; i++) {
-        if (s->staging[i].done != NULL) (void)cudaEventDestroy(s->staging[i].done);
-        if (s->staging[i].base != NULL) (void)cudaFreeHost(s->staging[i].base);
-    }
+    for (int i = 0; i < STAGING_SLOTS; i++) staging_free(&s->staging[i]);
+    for (int i = 0; i < BACKEND_BOXES; i++) staging_free(&s->boxes[i]);
+    feed_destroy(s->feed);
     cudnn_cache_destroy(s->cudnn);
     if (s->native != NULL) (void)cudaStreamDestroy(s->native);
     mem_free(s->held);
-    mem_free(s->pack);
     mem_free(s);
 }
 
@@ -93,6 +93,18 @@ void cuda_free(struct stream *s, void *ptr)
     (void)cudaFree(ptr);
 }
 
+status cuda_staging_enlarge(struct staging *t, size_t bytes)
+{
+    if (t->bytes >= bytes) return OK;
+    if (t->base != NULL) TRY_CUDA(cudaFreeHost(t->base));
+    t->base = NULL;
+    t->bytes = 0;
+    size_t room = bytes < STAGING_BYTES_MIN ? (size_t)STAGING_BYTES_MIN : bytes;
+    TRY_CUDA(cudaMallocHost((void **)&t->base, room));
+    t->bytes = room;
+    return OK;
+}
+
 // The pinned buffer that was used longest ago, free again, with room for bytes.
 static status staging_take(struct stream *s, size_t bytes, struct staging **out)
 {
@@ -100,14 +112,7 @@ static status staging_take(struct stream *s, size_t bytes, struct staging **out)
     s->next_staging = (s->next_staging + 1) % STAGING_SLOTS;
     if (t->recorded) TRY_CUDA(cudaEventSynchronize(t->done));
     t->recorded = false;
-    if (t->bytes < bytes) {
-        if (t->base != NULL) TRY_CUDA(cudaFreeHost(t->base));
-        t->base = NULL;
-        t->bytes = 0;
-        size_t room = bytes < STAGING_BYTES_MIN ? (size_t)STAGING_BYTES_MIN : bytes;
-        TRY_CUDA(cudaMallocHost((void **)&t->base, room));
-        t->bytes = room;
-    }
+    TRY(cuda_staging_enlarge(t, bytes));
     *out = t;
     return OK;
 }
@@ -116,6 +121,7 @@ status cuda_upload(struct stream *s, void *to, const void *from, size_t bytes)
 {
     struct staging *t;
     if (bytes == 0) return OK;
+    REQUIRE(!s->capturing, E_DEVICE, "CUDA: an upload of %zu bytes while work is captured", bytes);
     TRY(staging_take(s, bytes, &t));
     memcpy(t->base, from, bytes);
     TRY_CUDA(cudaMemcpyAsync(to, t->base, bytes, cudaMemcpyHostToDevice, s->native));
@@ -193,29 +199,5 @@ status cuda_scratch(struct stream *s, size_t bytes, void **out)
     if (i == s->n_scratch) TRY(scratch_add(s, bytes));
     *out = s->scratch[i].base + s->scratch[i].used;
     s->scratch[i].used += bytes;
-    return OK;
-}
-
-void cuda_pack_reset(struct stream *s)
-{
-    s->pack_bytes = 0;
-}
-
-status cuda_pack_add(struct stream *s, const void *from, size_t bytes, size_t *place)
-{
-    *place = (s->pack_bytes + PACK_ALIGNMENT - 1) / PACK_ALIGNMENT * PACK_ALIGNMENT;
-    if (from == NULL) bytes = 0;
-    TRY(mem_grow(&s->pack, &s->pack_capacity, *place + bytes));
-    if (bytes > 0) memcpy(s->pack + *place, from, bytes);
-    s->pack_bytes = *place + bytes;
-    return OK;
-}
-
-status cuda_pack_send(struct stream *s, char **out)
-{
-    void *to;
-    TRY(cuda_scratch(s, s->pack_bytes, &to));
-    TRY(cuda_upload(s, to, s->pack, s->pack_bytes));
-    *out = to;
     return OK;
 }

@@ -15,7 +15,11 @@ struct staging {
     bool recorded;
 };
 
+// Room for bytes at least; nothing may be on its way through it.
+MUST_USE status cuda_staging_enlarge(struct staging *t, size_t bytes);
+
 struct cudnn_cache;
+struct feed;
 
 enum { STAGING_SLOTS = 16, SCRATCH_MAX_BLOCKS = 16 };
 
@@ -37,10 +41,11 @@ struct stream {
     int next_staging;
     struct scratch_block scratch[SCRATCH_MAX_BLOCKS];
     int n_scratch;
-    char *pack; // host values on their way to a slot
-    size_t pack_bytes, pack_capacity;
     struct held *held;
     size_t n_held, held_capacity, bytes_held, bytes_peak;
+    struct staging boxes[BACKEND_BOXES]; // posted, until they are fetched
+    bool capturing;
+    struct feed *feed;         // NULL until the first picture
     struct cudnn_cache *cudnn; // NULL until the first convolution
 };
 

@@ -1,0 +1,75 @@
+// From stored pixels to the network's input, as io/transform.c does it, with the same bits: values
+// become floats, two are blended along x, two of those along y. That one is the CPU's way, row by
+// row while pictures are decoded; this one stands for the slot that a GPU has.
+#include <math.h>
+#include <string.h>
+
+#include "tensor/cpu/bf16.h"
+#include "tensor/cpu/cpu_internal.h"
+
+// Where output i of one axis reads: values first and second, weighed 1 - weight and weight.
+struct tap {
+    int32_t first, second;
+    float weight;
+};
+
+// torch's area_pixel_compute_source_index, align_corners=False.
+static struct tap tap_at(int32_t i, int32_t from, int32_t to)
+{
+    float scale = (float)from / (float)to;
+    float at = scale * ((float)i + 0.5f) - 0.5f;
+    if (at < 0) at = 0;
+    struct tap tap;
+    tap.first = (int32_t)at < from - 1 ? (int32_t)at : from - 1;
+    tap.second = tap.first < from - 1 ? tap.first + 1 : tap.first;
+    tap.weight = fminf(fmaxf(at - (float)tap.first, 0), 1);
+    return tap;
+}
+
+static float value_at(const struct transform_desc *d, const struct transform_source *p, int32_t y,
+                      int32_t x, int c)
+{
+    const int32_t column = p->flip ? p->from_w - 1 - x : x;
+    const uint8_t v = p->pixels[((int64_t)y * p->from_w + column) * 3 + c];
+    return ((float)v / 255.0f - d->mean[c]) / d->std[c];
+}
+
+static float blend(float a, float b, float weight)
+{
+    return a * (1.0f - weight) + b * weight;
+}
+
+static float sample(const struct transform_desc *d, const struct transform_source *p, struct tap y,
+                    struct tap x, int c)
+{
+    float top =
+        blend(value_at(d, p, y.first, x.first, c), value_at(d, p, y.first, x.second, c), x.weight);
+    float bottom = blend(value_at(d, p, y.second, x.first, c),
+                         value_at(d, p, y.second, x.second, c), x.weight);
+    return blend(top, bottom, y.weight);
+}
+
+static void fill_row(const struct transform_desc *d, const struct transform_source *p, int32_t row,
+                     int64_t to, void *y)
+{
+    const bool bf16 = d->dtype == DTYPE_BF16;
+    struct tap down = {0};
+    if (row < p->h) down = tap_at(row, p->from_h, p->h);
+    for (int32_t column = 0; column < d->w; column++) {
+        const bool inside = row < p->h && column < p->w;
+        struct tap across = {0};
+        if (inside) across = tap_at(column, p->from_w, p->w);
+        for (int c = 0; c < 3; c++, to++)
+            bf16_or_float_set(bf16, y, to, inside ? sample(d, p, down, across, c) : 0);
+    }
+}
+
+status cpu_transform(struct stream *s, const struct transform_desc *d,
+                     const struct transform_source *pictures, void *y)
+{
+    const int64_t rows = (int64_t)d->n * d->h;
+#pragma omp parallel for num_threads(cpu_threads(s)) schedule(static)
+    for (int64_t i = 0; i < rows; i++)
+        fill_row(d, &pictures[i / d->h], (int32_t)(i % d->h), i * d->w * 3, y);
+    return OK;
+}
