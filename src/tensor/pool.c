@@ -43,6 +43,19 @@ struct pool {
     struct pool_stats stats;
 };
 
+// ASan looks after host memory alone: a GPU's addresses are none of its own.
+static void poison(const struct pool *p, void *at, size_t bytes)
+{
+    (void)at, (void)bytes;
+    if (p->ops->host_counts) ASAN_POISON_MEMORY_REGION(at, bytes);
+}
+
+static void unpoison(const struct pool *p, void *at, size_t bytes)
+{
+    (void)at, (void)bytes;
+    if (p->ops->host_counts) ASAN_UNPOISON_MEMORY_REGION(at, bytes);
+}
+
 status pool_create(const struct backend_ops *ops, struct stream *stream, struct pool **out)
 {
     struct pool *p;
@@ -57,7 +70,7 @@ void pool_destroy(struct pool *p)
 {
     if (p == NULL) return;
     for (size_t i = p->n_segments; i-- > 0;) {
-        ASAN_UNPOISON_MEMORY_REGION(p->segments[i].base, p->segments[i].bytes);
+        unpoison(p, p->segments[i].base, p->segments[i].bytes);
         p->ops->free(p->stream, p->segments[i].base);
         mem_free(p->segments[i].spans);
     }
@@ -107,7 +120,7 @@ static status segment_alloc(struct pool *p, struct segment *g, size_t bytes)
     if (st != OK) return st;
     p->stats.n_backend_allocs++;
     p->stats.bytes_held += bytes;
-    ASAN_POISON_MEMORY_REGION(base, bytes);
+    poison(p, base, bytes);
     g->base = base;
     g->bytes = bytes;
     g->spans[0] = (struct span){.bytes = bytes};
@@ -171,7 +184,7 @@ status pool_take(struct pool *p, size_t bytes, void **out)
     p->stats.bytes_in_use += rounded;
     if (p->stats.bytes_in_use > p->stats.bytes_peak) p->stats.bytes_peak = p->stats.bytes_in_use;
     *out = g->base + g->spans[j].offset;
-    ASAN_UNPOISON_MEMORY_REGION(*out, bytes);
+    unpoison(p, *out, bytes);
     return OK;
 }
 
@@ -200,7 +213,7 @@ static void give(struct pool *p, void *ptr, bool discard)
         size_t j = span_at(g, at - base);
         p->stats.bytes_in_use -= g->spans[j].bytes;
         if (discard) p->ops->discard(p->stream, ptr, g->spans[j].bytes);
-        ASAN_POISON_MEMORY_REGION(ptr, g->spans[j].bytes);
+        poison(p, ptr, g->spans[j].bytes);
         span_give(g, j);
         return;
     }

@@ -1,5 +1,5 @@
 // A replica's life: its device and its model, and what training adds.
-#include "train/replica.h"
+#include "train/replica_internal.h"
 
 #include <sched.h>
 #include <unistd.h>
@@ -56,6 +56,10 @@ status replica_create(const struct config *c, int n_labels, struct comm *comm, i
     status st = OK;
     TRY(mem_zalloc(&r, 1));
     r->lane = lane;
+    for (int i = 0; i < 3; i++) {
+        r->mean[i] = (float)c->input.mean.value[i];
+        r->std[i] = (float)c->input.std.value[i];
+    }
     TRY_GOTO(st, replica_open_device(c, comm, lane, &r->device), fail);
     TRY_GOTO(st, detector_create(&c->model, n_labels, r->device, &r->model), fail);
     TRY_GOTO(st, tape_create(r->device, &r->tape), fail);
@@ -81,9 +85,9 @@ static void lay_slices(struct replica *r)
         slices[n++] = (struct bucket_slice){q->grad_offset, tensor_elements(&q->value)};
     }
     r->n_slices = n;
-    // Padding between slices, if any, travels with the slice before it.
+    // Padding between slices, if any, travels with the slice before it, and so does the tail.
     for (int i = 0; i < n; i++) {
-        int64_t end = i + 1 < n ? slices[i + 1].offset : params_n_trainable(params);
+        int64_t end = i + 1 < n ? slices[i + 1].offset : params_n_trainable(params) + PARAMS_TAIL;
         slices[i].count = end - slices[i].offset;
     }
 }
@@ -96,6 +100,8 @@ status replica_prepare_training(struct replica *r, const struct config *c, int n
     // again.
     if (c->train.batch <= c->train.micro_batch * n_workers) params_fold_late(params);
     TRY(optimizer_create(&c->optimizer, params, &r->optimizer));
+    TRY(replica_log_create(r, c, n_workers));
+    TRY(replica_graphs_create(r, c, n_workers));
     TRY(mem_alloc(&r->slice_of_param, n));
     TRY(mem_alloc(&r->slices, n));
     lay_slices(r);
@@ -107,6 +113,8 @@ void replica_destroy(struct replica *r)
     if (r == NULL) return;
     mem_free(r->slices);
     mem_free(r->slice_of_param);
+    replica_graphs_destroy(r);
+    replica_log_destroy(r);
     optimizer_destroy(r->optimizer);
     tape_destroy(r->tape);
     detector_destroy(r->model);

@@ -83,7 +83,7 @@ static status prepare_replica(void *context, int lane)
     struct replica *r = t->replicas[lane];
     TRY(replica_prepare_training(r, t->config, team_n_workers(t)));
     if (!on_gpu(t) || t->config->comm.wire != CONFIG_WIRE_BF16 || team_n_workers(t) == 1) return OK;
-    size_t n = (size_t)params_n_trainable(detector_params(r->model));
+    size_t n = (size_t)params_n_trainable(detector_params(r->model)) + PARAMS_TAIL;
     return pool_take(r->device->pool, n * sizeof(uint16_t), &t->staging[lane]);
 }
 
@@ -166,8 +166,7 @@ static status update(void *context, int lane)
 {
     const struct update *u = context;
     struct replica *r = u->team->replicas[lane];
-    double own;
-    TRY(optimizer_step(r->optimizer, u->lr, u->step, lane == 0 ? u->norm : &own));
+    TRY(optimizer_step(r->optimizer, u->lr, u->step, lane == 0 ? u->norm : NULL));
     return detector_refresh(r->model);
 }
 

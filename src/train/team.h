@@ -46,7 +46,8 @@ MUST_USE status team_average_statistics(struct team *t);
 
 // Waits for the gradients' sums (buckets_finish). Collective.
 MUST_USE status team_finish_gradients(struct team *t, double *exposed_s);
-// Every worker's optimizer step, which is the same on all, and the refresh after it.
+// Every worker's optimizer step, which is the same on all, and the refresh after it. norm as
+// optimizer_step says.
 MUST_USE status team_update(struct team *t, double lr, int64_t step, double *norm);
 
 #endif

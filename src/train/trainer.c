@@ -137,7 +137,8 @@ static status start_loader(struct trainer *t, int lane)
                                    .n_workers = comm_size(t->comm) * n,
                                    .batch = c->train.batch,
                                    .micro_batch = c->train.micro_batch,
-                                   .first_step = t->step};
+                                   .first_step = t->step,
+                                   .decoded = c->train.device == CONFIG_DEVICE_CUDA};
     return loader_create(&params, &t->lanes[lane].loader);
 }
 

@@ -24,6 +24,11 @@ struct trainer {
     struct schedule schedule;
     int64_t step;  // steps done
     bool stopping; // some rank was asked to; the same on all ranks
+    // A step whose losses are still to be read (replica_is_late); number 0: none.
+    struct trainer_report {
+        int64_t number; // from 1
+        double begin_s, step_s, data_wait_s, compute_s, comm_exposed_s;
+    } owed;
     struct checkpoint_layout layout;
     char *config_yaml;
     // Rank zero's alone, NULL elsewhere:

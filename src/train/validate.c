@@ -85,7 +85,8 @@ static status detect_part(void *context, int lane)
                                    .prefetch = c->data.prefetch,
                                    .worker = team_worker(t, lane),
                                    .n_workers = team_n_workers(t),
-                                   .micro_batch = c->train.micro_batch};
+                                   .micro_batch = c->train.micro_batch,
+                                   .decoded = replica_is_late(t->replicas[lane])};
     TRY(loader_create(&params, &loader));
     status st = detect_all(s, lane, loader);
     loader_destroy(loader);

@@ -70,7 +70,9 @@ static status enlarge(struct stream *s, struct room *r, size_t bytes)
     cuda_free(s, r->device);
     r->device = NULL;
     bytes = bytes + bytes / 2 > ROOM_BYTES_MIN ? bytes + bytes / 2 : (size_t)ROOM_BYTES_MIN;
-    TRY(cuda_alloc(s, bytes, &r->device));
+    status st = cuda_alloc(s, bytes, &r->device);
+    if (st == E_NOMEM) error_prefix("cuda: pictures on their way (train.micro_batch lowers it)");
+    if (st != OK) return st;
     TRY_CUDA(cudaMallocHost((void **)&r->host, bytes));
     r->bytes = bytes;
     return OK;

@@ -184,6 +184,9 @@ static status scratch_add(struct stream *s, size_t bytes)
     b->bytes = bytes > held ? bytes : held;
     status st = cuda_alloc(s, b->bytes, &base);
     if (st == E_NOMEM && b->bytes > bytes) st = cuda_alloc(s, b->bytes = bytes, &base);
+    if (st == E_NOMEM)
+        error_prefix(
+            "cuda: scratch memory of a kernel (train.micro_batch, input.max_size lower it)");
     if (st != OK) return st;
     b->base = base;
     b->used = 0;
