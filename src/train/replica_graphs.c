@@ -65,12 +65,15 @@ status replica_graphs_create(struct replica *r, const struct config *c, int n_wo
     return OK;
 }
 
+// The shapes stay known.
 static void drop_all(struct replica *r)
 {
     const struct device *d = r->device;
     struct replica_graphs *g = r->graphs;
-    for (int i = 0; i < g->n; i++) d->ops->capture_free(d->stream, g->all[i].capture);
-    g->n = 0;
+    for (int i = 0; i < g->n; i++) {
+        d->ops->capture_free(d->stream, g->all[i].capture);
+        g->all[i].capture = NULL;
+    }
 }
 
 void replica_graphs_destroy(struct replica *r)
@@ -147,7 +150,7 @@ static size_t reserve(size_t *bytes, size_t n)
     return at;
 }
 
-// Where the parts of an input lie, and how many bytes that takes.
+// How many bytes an input takes, and where its parts lie: behind base, where that is not NULL.
 static size_t lay_out(const struct replica *r, const struct key *key, char *base,
                       struct replica_place *out)
 {
@@ -155,9 +158,11 @@ static size_t lay_out(const struct replica *r, const struct key *key, char *base
     *out = (struct replica_place){.gt_capacity = key->gt_capacity};
     for (int i = 0; i < key->n_groups; i++) {
         const int32_t *k = key->group[i];
-        out->pixels[i] = base + reserve(&bytes, (size_t)k[0] * (size_t)k[1] * (size_t)k[2] * each);
+        size_t at = reserve(&bytes, (size_t)k[0] * (size_t)k[1] * (size_t)k[2] * each);
+        if (base != NULL) out->pixels[i] = base + at;
     }
-    out->block = base + reserve(&bytes, scene_block_bytes(key->n_images, key->gt_capacity));
+    size_t at = reserve(&bytes, scene_block_bytes(key->n_images, key->gt_capacity));
+    if (base != NULL) out->block = base + at;
     return bytes;
 }
 
@@ -233,12 +238,7 @@ status replica_graphs_micro_batch(struct replica *r, const struct batch *b, uint
     const struct key key = key_of(g, b, gradient_scale);
     struct graph *graph = find(g, &key);
     if (graph == NULL) return add(r, &key);
-    const size_t bytes = lay_out(r, &key, NULL, &place);
-    if (bytes > g->bytes) {
-        TRY(make_room(r, bytes));
-        TRY(add(r, &key));
-        graph = find(g, &key);
-    }
+    TRY(make_room(r, lay_out(r, &key, NULL, &place)));
     pulse_enter("forward and backward");
     status st = run(r, b, seed, epoch, graph, done);
     tape_reset(r->tape);

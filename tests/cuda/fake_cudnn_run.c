@@ -208,15 +208,13 @@ static void run_graph(void *arg)
         else
             run_pointwise(r, op);
     }
-    for (int i = 0; i < r->n; i++) {
-        if (r->tensor[i].is_virtual) free(r->tensor[i].data);
-        r->tensor[i].data = r->tensor[i].is_virtual ? NULL : r->tensor[i].data;
-    }
 }
 
 static void drop_run(void *arg)
 {
     struct run *r = arg;
+    for (int i = 0; i < r->n; i++) // they stay that long: a captured run comes again
+        if (r->tensor[i].is_virtual) free(r->tensor[i].data);
     fake_cudnn_release(r->graph);
     free(r);
 }
