@@ -9,6 +9,7 @@
 
 #include "core/mem.h"
 #include "core/simd.h"
+#include "core/tap.h"
 
 void transform_init(const struct config_input *input, struct transform *out)
 {
@@ -63,26 +64,6 @@ void transform_plan(const struct transform *t, int32_t h, int32_t w, struct tran
 }
 
 // ---- Pixels ----------------------------------------------------------------------------------
-
-// Where output i of one axis reads: values first and second, weighed 1 - weight and weight.
-struct tap {
-    int32_t first, second;
-    float weight;
-};
-
-// torch's area_pixel_compute_source_index, align_corners=False. Product and difference round apart:
-// one rounding fewer would show in the fifth digit of the weights of far pixels.
-static struct tap tap_at(int32_t i, int32_t from, int32_t to)
-{
-    float scale = (float)from / (float)to;
-    float at = scale * ((float)i + 0.5f) - 0.5f;
-    if (at < 0) at = 0;
-    struct tap tap;
-    tap.first = (int32_t)at < from - 1 ? (int32_t)at : from - 1;
-    tap.second = tap.first < from - 1 ? tap.first + 1 : tap.first;
-    tap.weight = fminf(fmaxf(at - (float)tap.first, 0), 1);
-    return tap;
-}
 
 static void row_to_floats(const struct transform *t, const unsigned char *row, int32_t w, bool flip,
                           float *to)

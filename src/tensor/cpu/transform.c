@@ -1,30 +1,11 @@
 // From stored pixels to the network's input, as io/transform.c does it, with the same bits: values
 // become floats, two are blended along x, two of those along y. That one is the CPU's way, row by
 // row while pictures are decoded; this one stands for the slot that a GPU has.
-#include <math.h>
 #include <string.h>
 
+#include "core/tap.h"
 #include "tensor/cpu/bf16.h"
 #include "tensor/cpu/cpu_internal.h"
-
-// Where output i of one axis reads: values first and second, weighed 1 - weight and weight.
-struct tap {
-    int32_t first, second;
-    float weight;
-};
-
-// torch's area_pixel_compute_source_index, align_corners=False.
-static struct tap tap_at(int32_t i, int32_t from, int32_t to)
-{
-    float scale = (float)from / (float)to;
-    float at = scale * ((float)i + 0.5f) - 0.5f;
-    if (at < 0) at = 0;
-    struct tap tap;
-    tap.first = (int32_t)at < from - 1 ? (int32_t)at : from - 1;
-    tap.second = tap.first < from - 1 ? tap.first + 1 : tap.first;
-    tap.weight = fminf(fmaxf(at - (float)tap.first, 0), 1);
-    return tap;
-}
 
 static float value_at(const struct transform_desc *d, const struct transform_source *p, int32_t y,
                       int32_t x, int c)

@@ -3,6 +3,7 @@
 // come by a stream of their own (feed.c), while the step before is still at work.
 #include <cstring>
 
+#include "core/tap.h"
 #include "tensor/cuda/feed.h"
 #include "tensor/cuda/launch.h"
 
@@ -12,23 +13,6 @@ struct picture {
     int64_t place; // of its pixels, behind the list of pictures
     int32_t from_h, from_w, h, w, flip;
 };
-
-struct tap { // where an output of one axis reads
-    int32_t first, second;
-    float weight;
-};
-
-static __device__ struct tap tap_at(int32_t i, int32_t from, int32_t to)
-{
-    const float scale = static_cast<float>(from) / static_cast<float>(to);
-    float at = scale * (static_cast<float>(i) + 0.5f) - 0.5f;
-    struct tap tap;
-    if (at < 0) at = 0;
-    tap.first = static_cast<int32_t>(at) < from - 1 ? static_cast<int32_t>(at) : from - 1;
-    tap.second = tap.first < from - 1 ? tap.first + 1 : tap.first;
-    tap.weight = fminf(fmaxf(at - static_cast<float>(tap.first), 0.0f), 1.0f);
-    return tap;
-}
 
 static __device__ float blend(float a, float b, float weight)
 {
