@@ -27,7 +27,7 @@ have() {
 
 mapfile -t sources < <(find src tests -name '*.[ch]' -o -name '*.cc' -o -name '*.cu' | sort)
 mapfile -t products < <(find src -name '*.c' | sort)
-mapfile -t scripts < <(find ci .ci launch tests -type f \( -name '*.sh' -o -path '*/hooks/*' -o -path .ci/run \) 2>/dev/null | sort)
+mapfile -t scripts < <(find ci .ci launch tests -type f \( -name '*.sh' -o -name '*.sbatch' -o -path '*/hooks/*' -o -path .ci/run \) 2>/dev/null | sort)
 
 # shellcheck disable=SC2317 # these are called by step
 conflicts() {
@@ -36,6 +36,11 @@ conflicts() {
 # shellcheck disable=SC2317
 white_space() {
   ! grep -nIE '[[:space:]]+$' "${sources[@]}" "${scripts[@]}" configs/*.yaml configs/*/*.yaml
+}
+# Under pipefail a reader that stops early fails the pipe, now and then: its writer dies of SIGPIPE.
+# shellcheck disable=SC2317
+early_readers() {
+  ! grep -nE '[^|]\| *(head|grep -[[:alpha:]]*q)\b' "${scripts[@]}"
 }
 # shellcheck disable=SC2317
 tidy() {
@@ -46,6 +51,7 @@ tidy() {
 if have clang-format-14; then step format clang-format-14 --dry-run --Werror "${sources[@]}"; fi
 step conflicts conflicts
 step "white space" white_space
+step "no reader stops early" early_readers
 step style ci/style.sh
 if have shellcheck; then step shellcheck shellcheck -x "${scripts[@]}"; fi
 if [ "${1:-}" = --tidy ] && have clang-tidy-14; then step tidy tidy; fi

@@ -117,7 +117,7 @@ stage_racecheck() { sanitize racecheck; }
 stage_initcheck() { sanitize initcheck; }
 
 ap_of() { # RESULTS.json
-  sed -nE 's/.*"AP": *([0-9.]+).*/\1/p' "$1" | head -1
+  sed -nE '/"AP"/ { s/.*"AP": *([0-9.]+).*/\1/p; q }' "$1"
 }
 
 stage_demo() {

@@ -24,7 +24,7 @@ ctest --preset "$preset" --no-tests=error -j "$(nproc)" 2>&1 | tee "$log" || res
 echo
 echo "The slowest ten tests, in seconds:"
 sed -nE 's|^ *[0-9]+/[0-9]+ Test +#[0-9]+: ([^ ]+) .* ([0-9.]+) sec *$|\2 \1|p' "$log" |
-  sort -rn | head -10 | awk '{ printf "%10.2f  %s\n", $1, $2 }'
+  sort -rn | awk 'NR <= 10 { printf "%10.2f  %s\n", $1, $2 }'
 echo
 sed -n '/tests passed, .* out of /,$p' "$log"
 exit "$result"

@@ -104,7 +104,7 @@ demo_shapes() {
     --json "$out/metrics.json" --results "$out/results.json"
   say "Drawing detections on held-out pictures: before training on the left, after on the right"
   local pictures=()
-  mapfile -t pictures < <(find data/demo/synth/val -name '*.jpg' | sort | head -12)
+  mapfile -t pictures < <(find data/demo/synth/val -name '*.jpg' | sort | sed -n 1,12p)
   "$shoal" detect --weights "$out/checkpoints/latest/model.safetensors" \
     --compare runs/demo-start/checkpoints/latest/model.safetensors --score 0.5 \
     --out "$out/pictures" "${pictures[@]}"
@@ -136,7 +136,7 @@ demo_coco() {
   train "$config" data.train=data/coco/train data.val=data/coco/val train.out_dir="$out"
   say "Drawing detections on held-out pictures"
   local pictures=()
-  mapfile -t pictures < <(find "$coco/val2017" -name '*.jpg' | sort | head -8)
+  mapfile -t pictures < <(find "$coco/val2017" -name '*.jpg' | sort | sed -n 1,8p)
   "$shoal" detect --weights "$out/checkpoints/latest/model.safetensors" --out "$out/pictures" \
     "${pictures[@]}"
   say "Done in $((SECONDS - began)) s since the packages were in place"

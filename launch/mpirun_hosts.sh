@@ -93,7 +93,7 @@ why_not() {
   case $(cat "$folder/$1.code") in
     81) echo "$1 has no folder $PWD: hosts share it, or hold copies at the same path" ;;
     82) echo "$1 has no program $shoal" ;;
-    *) echo "$1 does not answer${rsh:+ ($rsh $1: $(tr '\n' ' ' <"$folder/$1.error" | head -c 200))}" ;;
+    *) echo "$1 does not answer${rsh:+ ($rsh $1: $(head -c 200 "$folder/$1.error" | tr '\n' ' '))}" ;;
   esac
 }
 

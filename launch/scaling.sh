@@ -106,7 +106,7 @@ run() {
 
 # measured MODE RANKS REPEAT: a line of the table, from the steps after the warm-up.
 measured() {
-  tail -n +$((warmup + 1)) "$folder/metrics.jsonl" | head -n "$steps" | awk -v mode="$1" -v ranks="$2" -v repeat="$3" '
+  sed -n "$((warmup + 1)),$((warmup + steps))p" "$folder/metrics.jsonl" | awk -v mode="$1" -v ranks="$2" -v repeat="$3" '
     function of(key) { match($0, "\"" key "\": [^,}]*"); return substr($0, RSTART + length(key) + 4, RLENGTH - length(key) - 4) + 0 }
     { n++; t = of("step_s"); step += t; images += of("images_per_s") * t
       wait += of("data_wait_s"); compute += of("compute_s"); comm += of("comm_exposed_s") }

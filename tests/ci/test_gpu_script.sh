@@ -19,7 +19,7 @@ expect() {
   [ $got -eq "$want" ] || fail "$*: exit $got, want $want: $(tail -n 3 "$work/log")"
 }
 
-if ! "$SHOAL_BINARY" devices 2>/dev/null | grep -q '^gpu [0-9]'; then
+if ! "$SHOAL_BINARY" devices 2>/dev/null | grep '^gpu [0-9]' >/dev/null; then
   expect 77 env SHOAL_BINARY="$SHOAL_BINARY" "$tree/ci/gpu.sh" --report "$work/none/report.md"
   grep -q 'no GPU found on this machine' "$work/log" || fail "no word of the missing GPU"
   [ ! -e "$work/none" ] || fail "a report of nothing"

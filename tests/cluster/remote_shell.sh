@@ -8,7 +8,7 @@ while [ "${1#-}" != "$1" ]; do shift; done
 host=$1
 shift
 [ ! -e "$SHOAL_CLUSTER/$host/frozen" ] || exec sleep infinity
-if ! ip link show "$host" 2>/dev/null | grep -q 'state UP'; then
+if ! ip link show "$host" 2>/dev/null | grep 'state UP' >/dev/null; then
   echo "remote_shell.sh: $host: no route to host" >&2
   exit 255
 fi

@@ -108,7 +108,7 @@ slurm_idle() { # N nodes are
 
 # slurm_state JOB: PENDING, RUNNING, COMPLETED, ...
 slurm_state() {
-  scontrol show job "$1" | sed -nE 's/.*JobState=([A-Z_]+).*/\1/p' | head -n 1
+  scontrol show job "$1" | awk 'match($0, /JobState=[A-Z_]+/) && !n++ { print substr($0, RSTART + 9, RLENGTH - 9) }'
 }
 slurm_node_is() { # HOST STATE: idle, down ...
   [[ $(sinfo -h -p main -n "$1" -o %T) = "$2"* ]]

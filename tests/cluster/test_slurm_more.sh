@@ -21,7 +21,7 @@ struck() { # FOLDER COMMAND...: strikes it, and notes when
 # seen_by SECONDS FOLDER TEXT: that long after the strike a line of slurm.sbatch has it.
 seen_by() {
   local at
-  at=$(date -d "$(grep "^slurm.sbatch.*$3" "$2/job.out" | head -n 1 | grep -oE '[0-9]+:[0-9]+:[0-9]+')" +%s)
+  at=$(date -d "$(grep -m 1 "^slurm.sbatch.*$3" "$2/job.out" | grep -oE '[0-9]+:[0-9]+:[0-9]+')" +%s)
   [ $((at - $(cat "$2.struck"))) -le "$1" ] || fail "$2: $((at - $(cat "$2.struck"))) s, want $1: $(cat "$2/job.out")"
 }
 

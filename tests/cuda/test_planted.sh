@@ -15,7 +15,7 @@ expect() {
     return
   fi
   echo "planted_$variant, bug $bug, order $order: exit $code, wanted: $text"
-  echo "$output" | head -20
+  sed -n 1,20p <<<"$output"
   failed=1
 }
 

@@ -45,7 +45,7 @@ refused() {
   survives "$@"
   if [ "$code" -ne "$want" ]; then
     complain "want exit $want"
-  elif ! grep -a '^shoal: error: ' ../err | grep -qaF -- "$words"; then
+  elif ! grep -a '^shoal: error: ' ../err | grep -aF -- "$words" >/dev/null; then
     complain "want \"$words\""
   fi
 }

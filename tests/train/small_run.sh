@@ -97,5 +97,5 @@ losses_of() {
 }
 same_metrics() {
   cmp -s <(losses_of "$1") <(losses_of "$2") ||
-    fail "$1 and $2 differ: $(diff <(losses_of "$1") <(losses_of "$2") | head -n 6)"
+    fail "$1 and $2 differ: $(diff <(losses_of "$1") <(losses_of "$2") | sed -n 1,6p)"
 }

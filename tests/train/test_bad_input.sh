@@ -42,7 +42,7 @@ try_annotations() {
 # set_jpeg_size FILE BYTES: writes height and width (four escaped bytes) into the frame header.
 set_jpeg_size() {
   local at
-  at=$(LC_ALL=C grep -obUaP '\xff[\xc0-\xc2]' "$1" | head -n 1)
+  at=$(LC_ALL=C grep -obUaP '\xff[\xc0-\xc2]' "$1" | sed -n 1p)
   # shellcheck disable=SC2059 # the format is the bytes
   printf "$2" | dd of="$1" bs=1 seek=$((${at%%:*} + 5)) conv=notrunc status=none
 }
@@ -104,7 +104,7 @@ survives_many() {
   n_run=$((n_run + 1))
   if [ "$code" -ne 1 ]; then
     complain "want exit 1"
-  elif grep -qav '^shoal: error: .*set/train\.' <(head -n 1 ../err) || grep -qav '^shoal: ' ../err; then
+  elif grep -qav '^shoal: error: .*set/train\.' <(sed -n 1p ../err) || grep -qav '^shoal: ' ../err; then
     complain "want a line that names the file"
   fi
 }

@@ -8,7 +8,7 @@ weights=out/checkpoints/latest/model.safetensors
 images=(synth/val/*.jpg)
 
 is_png() {
-  [ "$(head -c 8 "$1" 2>/dev/null | od -An -tx1 | tr -d ' \n')" = 89504e470d0a1a0a ] || fail "$1 is no PNG"
+  [ "$(od -An -tx1 -N8 "$1" 2>/dev/null | tr -d ' \n')" = 89504e470d0a1a0a ] || fail "$1 is no PNG"
 }
 width() { # of a PNG
   od -An -tu1 -j16 -N4 "$1" | awk '{ print (($1 * 256 + $2) * 256 + $3) * 256 + $4 }'
@@ -57,7 +57,7 @@ has "broken.jpg"
 stripped() { # safetensors without its __metadata__
   local n header
   n=$(od -An -tu8 -N8 $weights | tr -d ' ')
-  header=$(tail -c +9 $weights | head -c "$n" | sed -E 's/"__metadata__": ?\{([^"}]|"([^"\\]|\\.)*")*\}, ?//')
+  header=$(dd if=$weights bs=1 skip=8 count="$n" status=none | sed -E 's/"__metadata__": ?\{([^"}]|"([^"\\]|\\.)*")*\}, ?//')
   while [ $((${#header} % 8)) -ne 0 ]; do header="$header "; done
   # shellcheck disable=SC2059 # the length's bytes, little-endian
   printf "$(printf '\\x%02x' $((${#header} & 255)) $(((${#header} >> 8) & 255)) $(((${#header} >> 16) & 255)))\\0\\0\\0\\0\\0"

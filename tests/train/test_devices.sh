@@ -87,5 +87,5 @@ layout 2 2 wire2 comm.wire=bf16 train.max_steps=3
 grep -q 'wire bf16' wire/checkpoints/latest/state.json || fail "state.json: $(cat wire/checkpoints/latest/state.json)"
 same_metrics wire/metrics.jsonl wire2/metrics.jsonl
 cmp -s wire/checkpoints/latest/optimizer.safetensors wire2/checkpoints/latest/optimizer.safetensors || fail "two runs in bf16 differ"
-! cmp -s <(losses_of wire/metrics.jsonl) <(losses_of ten-2x1/metrics.jsonl | head -n 3) || fail "bf16 rounds nothing"
+! cmp -s <(losses_of wire/metrics.jsonl) <(losses_of ten-2x1/metrics.jsonl | sed -n 1,3p) || fail "bf16 rounds nothing"
 finish

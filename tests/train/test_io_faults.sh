@@ -25,7 +25,7 @@ expect 0 "the run left alone" "${train[@]}" train.max_steps=4
 mv out alone
 
 check_words() { # CODE WHAT
-  grep -qv '^shoal: ' log && fail "$2: foreign words: $(grep -v '^shoal: ' log | head -n 3)"
+  grep -qv '^shoal: ' log && fail "$2: foreign words: $(grep -v -m 3 '^shoal: ' log)"
   case $1 in
     0) ! grep -q '^shoal: error: ' log || fail "$2: an error line and exit 0: $(cat log)" ;;
     1)
