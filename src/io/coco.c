@@ -37,8 +37,7 @@ static status problem(const struct reader *r, const char *format, ...)
     FAIL(E_FORMAT, "%s", what);
 }
 
-// ---- Rows
-// ----------------------------------------------------------------------------------------
+// ---- Rows ----
 
 enum { IMAGE_ID, IMAGE_FILE_NAME, IMAGE_HEIGHT, IMAGE_WIDTH, IMAGE_COLUMNS };
 static const char *const image_columns[] = {"id", "file_name", "height", "width"};
@@ -186,8 +185,7 @@ static status read_annotation(void *context, const struct json_row *row)
     return OK;
 }
 
-// ---- Ids
-// -----------------------------------------------------------------------------------------
+// ---- Ids ----
 
 static int compare_ids(const struct coco_id *a, const struct coco_id *b)
 {

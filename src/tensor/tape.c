@@ -5,20 +5,11 @@
 // the node has been passed: every reader of it was recorded later and so walked before.
 #include "tensor/tape.h"
 
-#include <stdalign.h>
-#include <stddef.h>
 #include <string.h>
 
+#include "core/arena.h"
 #include "core/mem.h"
 #include "core/profile.h"
-
-enum { ARENA_CHUNK_BYTES = 1 << 16 };
-
-struct chunk {
-    struct chunk *next;
-    size_t bytes, used;
-    alignas(max_align_t) unsigned char memory[];
-};
 
 // What the tape knows of a tensor beside what ops see. The tensor comes first, so that one pointer
 // is the other.
@@ -38,46 +29,11 @@ struct tape {
     struct device *device;
     bool recording, walked;
     struct tape_hooks hooks;
-    struct chunk *first, *current; // the arena: chunks are kept by tape_reset
+    struct arena arena; // of nodes, tensors and lists
     struct entry *entries;
     struct node **nodes;
     size_t n_nodes, capacity;
 };
-
-// The arena.
-
-static status chunk_create(size_t bytes, struct chunk **out)
-{
-    unsigned char *memory;
-    if (bytes < ARENA_CHUNK_BYTES) bytes = ARENA_CHUNK_BYTES;
-    TRY(mem_alloc(&memory, sizeof(struct chunk) + bytes));
-    struct chunk *c = (void *)memory;
-    c->next = NULL;
-    c->bytes = bytes;
-    c->used = 0;
-    *out = c;
-    return OK;
-}
-
-status tape_arena(struct tape *t, size_t bytes, void *pp)
-{
-    size_t rounded =
-        (bytes + alignof(max_align_t) - 1) / alignof(max_align_t) * alignof(max_align_t);
-    struct chunk **at = t->current != NULL ? &t->current : &t->first;
-    while (*at != NULL && (*at)->bytes - (*at)->used < rounded) at = &(*at)->next;
-    if (*at == NULL) TRY(chunk_create(rounded, at));
-    t->current = *at;
-    void *p = t->current->memory + t->current->used;
-    t->current->used += rounded;
-    memcpy(pp, &p, sizeof p);
-    return OK;
-}
-
-static void arena_reset(struct tape *t)
-{
-    for (struct chunk *c = t->first; c != NULL; c = c->next) c->used = 0;
-    t->current = t->first;
-}
 
 // Life of a tape.
 
@@ -104,20 +60,21 @@ void tape_reset(struct tape *t)
             if (t->nodes[i]->param[k] != NULL) t->nodes[i]->param[k]->pending--;
     t->n_nodes = 0;
     t->walked = false;
-    arena_reset(t);
+    arena_reset(&t->arena);
 }
 
 void tape_destroy(struct tape *t)
 {
     if (t == NULL) return;
     tape_reset(t);
-    while (t->first != NULL) {
-        struct chunk *next = t->first->next;
-        mem_free(t->first);
-        t->first = next;
-    }
+    arena_fini(&t->arena);
     mem_free(t->nodes);
     mem_free(t);
+}
+
+status tape_arena(struct tape *t, size_t bytes, void *pp)
+{
+    return arena_take(&t->arena, bytes, pp);
 }
 
 struct device *tape_device(const struct tape *t)
