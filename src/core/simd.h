@@ -9,4 +9,7 @@
 #define SIMD_CLONES
 #endif
 
+// Inlined even where it costs, so that every version of a SIMD_CLONES function gets its own.
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
 #endif

@@ -4,9 +4,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/bf16.h"
 #include "ref/ref_arrays.h"
 #include "support/test.h"
-#include "tensor/cpu/bf16.h"
 
 enum { MAX = 40000 };
 

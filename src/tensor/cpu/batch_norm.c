@@ -3,8 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/bf16.h"
 #include "core/simd.h"
-#include "tensor/cpu/bf16.h"
 #include "tensor/cpu/chunks_internal.h"
 #include "tensor/cpu/onednn_internal.h"
 

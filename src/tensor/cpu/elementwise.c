@@ -1,6 +1,6 @@
 // Kernels that take one element to one element: memory-bound, split into fixed chunks.
+#include "core/bf16.h"
 #include "core/simd.h"
-#include "tensor/cpu/bf16.h"
 #include "tensor/cpu/chunks_internal.h"
 
 static ALWAYS_INLINE void relu_dx_body(bool bf16, int64_t n, const void *y, const void *dy,

@@ -1,6 +1,6 @@
 // The compute copy of a weight: frozen BN's scale folded into each output channel, then the cast.
+#include "core/bf16.h"
 #include "core/simd.h"
-#include "tensor/cpu/bf16.h"
 #include "tensor/cpu/chunks_internal.h"
 
 static SIMD_CLONES void fold_row(int64_t n, const float *w, float scale, enum dtype to, void *y)

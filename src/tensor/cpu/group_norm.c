@@ -7,9 +7,9 @@
 // N images, P positions (hw), C channels, G groups of D = C / G channels.
 #include <math.h>
 
+#include "core/bf16.h"
 #include "core/mem.h"
 #include "core/simd.h"
-#include "tensor/cpu/bf16.h"
 #include "tensor/cpu/chunks_internal.h"
 
 enum {

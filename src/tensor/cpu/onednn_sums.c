@@ -1,8 +1,8 @@
 // What is left of a weight gradient around oneDNN: bias gradients, and adding it where it belongs.
 #include <string.h>
 
+#include "core/bf16.h"
 #include "core/simd.h"
-#include "tensor/cpu/bf16.h"
 #include "tensor/cpu/chunks_internal.h"
 #include "tensor/cpu/onednn_internal.h"
 

@@ -5,9 +5,9 @@
 #include <omp.h>
 #include <string.h>
 
+#include "core/bf16.h"
 #include "core/mem.h"
 #include "core/simd.h"
-#include "tensor/cpu/bf16.h"
 #include "tensor/cpu/chunks_internal.h"
 #include "tensor/cpu/roi_place.h"
 #include "tensor/cpu/rows_sum.h"

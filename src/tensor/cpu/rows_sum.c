@@ -1,7 +1,7 @@
 #include "tensor/cpu/rows_sum.h"
 
+#include "core/bf16.h"
 #include "core/simd.h"
-#include "tensor/cpu/bf16.h"
 
 enum { BLOCK = 256 }; // channels whose sums stay in the innermost cache
 

@@ -1,7 +1,7 @@
 // Stochastic gradient descent with momentum, as torch/optim/sgd.py defines and rounds it: fp32, in
 // that file's order of operations, no dampening.
+#include "core/bf16.h"
 #include "core/simd.h"
-#include "tensor/cpu/bf16.h"
 #include "tensor/cpu/chunks_internal.h"
 
 static ALWAYS_INLINE void body(const struct sgd_params *q, bool first, bool nesterov, int64_t n,

@@ -3,8 +3,8 @@
 // row while pictures are decoded; this one stands for the slot that a GPU has.
 #include <string.h>
 
+#include "core/bf16.h"
 #include "core/tap.h"
-#include "tensor/cpu/bf16.h"
 #include "tensor/cpu/cpu_internal.h"
 
 static float value_at(const struct transform_desc *d, const struct transform_source *p, int32_t y,

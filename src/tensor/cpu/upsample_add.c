@@ -1,8 +1,8 @@
 // The FPN's top-down step: nearest-neighbour upsampling added to the lateral map.
 #include <math.h>
 
+#include "core/bf16.h"
 #include "core/simd.h"
-#include "tensor/cpu/bf16.h"
 #include "tensor/cpu/chunks_internal.h"
 
 // Source of cell i of n_out along an axis of n_in, in float as torch computes it

@@ -1,13 +1,12 @@
-// bfloat16: the upper half of a float. Kernels convert on the fly and add up in fp32.
-#ifndef SHOAL_TENSOR_CPU_BF16_H
-#define SHOAL_TENSOR_CPU_BF16_H
+// bfloat16: the upper half of a float. Who adds converts on the fly and adds up in fp32.
+#ifndef SHOAL_CORE_BF16_H
+#define SHOAL_CORE_BF16_H
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
-// Inlined even where it costs, so that every version of a SIMD_CLONES function gets its own.
-#define ALWAYS_INLINE inline __attribute__((always_inline))
+#include "core/simd.h"
 
 static ALWAYS_INLINE float bf16_to_float(uint16_t b)
 {
