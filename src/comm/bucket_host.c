@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "comm/wire.h"
 #include "core/mem.h"
 #include "core/profile.h"
 #include "core/pulse.h"
@@ -16,13 +15,8 @@ static SIMD_CLONES void add(size_t n, const float *restrict from, float *restric
 
 static status sum_over_ranks(struct buckets *b, float *data, size_t n)
 {
-    uint16_t *wire = b->host.wire;
-    if (comm_size(b->comm) == 1) return OK;
-    if (wire == NULL) return comm_sum_f32(b->comm, COMM_CHANNEL_GRADIENTS, data, n);
-    wire_from_f32(n, data, wire);
-    TRY(comm_sum_bf16(b->comm, COMM_CHANNEL_GRADIENTS, wire, n));
-    wire_to_f32(n, wire, data);
-    return OK;
+    if (b->bf16) return comm_sum_bf16(b->comm, data, n);
+    return comm_sum_f32(b->comm, COMM_CHANNEL_GRADIENTS, data, n);
 }
 
 // Every lane has launched it, so nobody else touches it.
@@ -79,11 +73,7 @@ static void *sum_buckets(void *argument)
 status bucket_host_start(struct buckets *b)
 {
     struct bucket_thread *h = &b->host;
-    size_t largest = 0;
-    for (int i = 0; i < b->n; i++)
-        if ((size_t)b->all[i].count > largest) largest = (size_t)b->all[i].count;
     TRY(mem_zalloc(&h->launched, (size_t)b->n_lanes));
-    if (b->bf16) TRY(mem_alloc(&h->wire, largest));
     REQUIRE(pthread_create(&h->thread, NULL, sum_buckets, b) == 0, E_NOMEM,
             "cannot start the communication thread");
     h->runs = true;
@@ -100,7 +90,6 @@ void bucket_host_stop(struct buckets *b)
         (void)pthread_mutex_unlock(&h->lock);
         (void)pthread_join(h->thread, NULL);
     }
-    mem_free(h->wire);
     mem_free(h->launched);
 }
 

@@ -30,7 +30,6 @@ struct bucket_thread {
     bool runs;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    uint16_t *wire; // room for the largest bucket in bf16, NULL for wire fp32
     // Under the lock:
     int64_t *launched; // by lane, over all steps
     int64_t summed;

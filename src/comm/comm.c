@@ -229,9 +229,9 @@ status comm_sum_f32(struct comm *c, enum comm_channel channel, float *data, size
     return st;
 }
 
-status comm_sum_bf16(struct comm *c, enum comm_channel channel, uint16_t *data, size_t n)
+status comm_sum_bf16(struct comm *c, float *data, size_t n)
 {
-    status st = c->ops->sum_bf16(c, channel, data, n);
+    status st = c->ops->sum_bf16(c, data, n);
     pulse_beat();
     return st;
 }

@@ -59,9 +59,9 @@ const char *comm_version(const struct comm *c);
 
 // In place sums over ranks; every rank ends with the same bits. Collective.
 MUST_USE status comm_sum_f32(struct comm *c, enum comm_channel channel, float *data, size_t n);
-// bfloat16 by its bits (comm/wire.h), each sum of two rounded. On a channel that is not the main
-// thread's.
-MUST_USE status comm_sum_bf16(struct comm *c, enum comm_channel channel, uint16_t *data, size_t n);
+// The same on the gradients' channel with bfloat16 on the wire: ranks add in fp32, what travels is
+// rounded, and so is the result. With one rank nothing is.
+MUST_USE status comm_sum_bf16(struct comm *c, float *data, size_t n);
 MUST_USE status comm_sum_f64(struct comm *c, double *data, size_t n);
 // Rank root's bytes reach all. Collective.
 MUST_USE status comm_broadcast(struct comm *c, int root, void *data, size_t bytes);

@@ -12,7 +12,7 @@ struct comm_ops {
     void (*end)(struct comm *c); // c itself is freed by comm_destroy
     void (*abort)(struct comm *c, int exit_code);
     status (*sum_f32)(struct comm *c, enum comm_channel channel, float *data, size_t n);
-    status (*sum_bf16)(struct comm *c, enum comm_channel channel, uint16_t *data, size_t n);
+    status (*sum_bf16)(struct comm *c, float *data, size_t n);
     status (*sum_f64)(struct comm *c, double *data, size_t n);
     status (*broadcast)(struct comm *c, int root, void *data, size_t bytes);
     status (*gather)(struct comm *c, const void *data, size_t bytes, char **all, size_t *offset);

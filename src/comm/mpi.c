@@ -4,7 +4,6 @@
 #include "comm/comm_internal.h"
 #include "comm/mpi_error.h"
 #include "comm/ring.h"
-#include "comm/wire.h"
 
 #include <limits.h>
 #include <mpi.h>
@@ -25,7 +24,6 @@ struct comm_mpi {
     struct comm base;
     MPI_Comm channel[COMM_N_CHANNELS];
     MPI_Comm notes;
-    MPI_Op add_bf16;
     struct ring *ring;     // of the gradients' channel
     struct posted *posted; // by receiver: rank zero has one for each rank, others one for rank zero
 };
@@ -71,7 +69,6 @@ static void end(struct comm *base)
     ring_destroy(c->ring);
     for (int i = 0; i < COMM_N_CHANNELS; i++) (void)MPI_Comm_free(&c->channel[i]);
     (void)MPI_Comm_free(&c->notes);
-    (void)MPI_Op_free(&c->add_bf16);
     int finalized = 0;
     (void)MPI_Finalized(&finalized);
     if (!finalized) (void)MPI_Finalize();
@@ -86,7 +83,8 @@ static void abort_job(struct comm *base, int exit_code)
 static status sum_f32(struct comm *base, enum comm_channel channel, float *data, size_t n)
 {
     struct comm_mpi *c = from_base(base);
-    if (n >= MIN_RING && channel == COMM_CHANNEL_GRADIENTS) return ring_sum_f32(c->ring, data, n);
+    if (n >= MIN_RING && channel == COMM_CHANNEL_GRADIENTS)
+        return ring_sum(c->ring, false, data, n);
     for (size_t done = 0; done < n; done += MAX_ELEMENTS) {
         size_t left = n - done;
         int count = left < MAX_ELEMENTS ? (int)left : MAX_ELEMENTS;
@@ -96,23 +94,9 @@ static status sum_f32(struct comm *base, enum comm_channel channel, float *data,
     return OK;
 }
 
-// MPI has no bf16; a + b and b + a are the same bits, so ranks agree as they do in fp32.
-static void add_bf16(void *from, void *to, int *n, MPI_Datatype *type)
+static status sum_bf16(struct comm *base, float *data, size_t n)
 {
-    (void)type;
-    wire_add((size_t)*n, from, to);
-}
-
-static status sum_bf16(struct comm *base, enum comm_channel channel, uint16_t *data, size_t n)
-{
-    const struct comm_mpi *c = from_base(base);
-    for (size_t done = 0; done < n; done += MAX_ELEMENTS) {
-        size_t left = n - done;
-        int count = left < MAX_ELEMENTS ? (int)left : MAX_ELEMENTS;
-        TRY_AWAIT(MPI_Iallreduce, MPI_IN_PLACE, data + done, count, MPI_UINT16_T, c->add_bf16,
-                  c->channel[channel]);
-    }
-    return OK;
+    return ring_sum(from_base(base)->ring, true, data, n);
 }
 
 static status sum_f64(struct comm *base, double *data, size_t n)
@@ -249,7 +233,6 @@ static status start(struct comm_mpi *c)
     }
     TRY_MPI(MPI_Comm_dup(MPI_COMM_WORLD, &c->notes));
     TRY_MPI(MPI_Comm_set_errhandler(c->notes, MPI_ERRORS_RETURN));
-    TRY_MPI(MPI_Op_create(add_bf16, 1, &c->add_bf16));
     return ring_create(c->channel[COMM_CHANNEL_GRADIENTS], &c->ring);
 }
 

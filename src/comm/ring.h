@@ -8,6 +8,7 @@
 #define SHOAL_COMM_RING_H
 
 #include <mpi.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "core/status.h"
@@ -18,7 +19,9 @@ struct ring;
 MUST_USE status ring_create(MPI_Comm comm, struct ring **out);
 void ring_destroy(struct ring *r);
 // data (n) becomes the sum over ranks, with the same bits on every rank; its order depends on n and
-// the number of ranks alone. Collective. E_COMM leaves the ring unusable.
-MUST_USE status ring_sum_f32(struct ring *r, float *data, size_t n);
+// the number of ranks alone. With bf16 ranks add in fp32, and what travels is rounded to bf16: a
+// sum passes P roundings, the last of which is that of the result. Collective. E_COMM leaves the
+// ring unusable.
+MUST_USE status ring_sum(struct ring *r, bool bf16, float *data, size_t n);
 
 #endif

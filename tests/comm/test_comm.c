@@ -1,11 +1,14 @@
 // The comm table on one rank, and the same tests on several under mpirun.
 #include "comm/comm.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/bf16.h"
 #include "core/mem.h"
+#include "core/rng.h"
 #include "support/test.h"
 
 static struct comm *comm;
@@ -118,6 +121,51 @@ TEST(sums_of_every_size_are_whole_and_alike_on_all_ranks)
         EXPECT_OK(comm_agree(comm, "the sum", hash));
         mem_free(x);
     }
+}
+
+static float draw(int rank, size_t i)
+{
+    return 2 * rng_uniform(rng_key(7, (uint64_t)rank, 0, RNG_PURPOSE_TEST), i) - 1;
+}
+
+// Chunk c begins with rank c's; each rank after it adds its own in fp32 and rounds.
+static float sum_by_hand(int n_ranks, size_t n, size_t i)
+{
+    size_t chunk = (n + (size_t)n_ranks - 1) / (size_t)n_ranks;
+    int first = (int)(i / chunk);
+    float sum = bf16_to_float(bf16_from_float(draw(first, i)));
+    for (int k = 1; k < n_ranks; k++) {
+        float exact = sum + draw((first + k) % n_ranks, i);
+        sum = bf16_to_float(bf16_from_float(exact));
+    }
+    return sum;
+}
+
+TEST(sums_in_bf16_are_rounded_on_the_wire_alone)
+{
+    static const size_t sizes[] = {1, 3, 1000, 262147, 900001}; // the last: 4 segments on 4 ranks
+    for (size_t k = 0; k < COUNT(sizes); k++) {
+        size_t n = sizes[k], wrong = 0;
+        float *x;
+        EXPECT_OK(mem_alloc(&x, n));
+        for (size_t i = 0; i < n; i++) x[i] = draw(comm_rank(comm), i);
+        EXPECT_OK(comm_sum_bf16(comm, x, n));
+        for (size_t i = 0; i < n; i++) {
+            float want = comm_size(comm) == 1 ? draw(0, i) : sum_by_hand(comm_size(comm), n, i);
+            wrong += memcmp(&x[i], &want, sizeof want) != 0;
+        }
+        EXPECT_EQ(wrong, 0);
+        mem_free(x);
+    }
+}
+
+TEST(what_is_no_number_stays_so_in_bf16)
+{
+    float x[3] = {comm_rank(comm) == 0 ? NAN : 1, comm_rank(comm) == 0 ? INFINITY : 1, 0x1p-133F};
+    EXPECT_OK(comm_sum_bf16(comm, x, 3));
+    EXPECT(isnan(x[0]));
+    EXPECT(isinf(x[1]) && x[1] > 0);
+    EXPECT(x[2] == 0x1p-133F * (float)comm_size(comm)); // bf16's smallest
 }
 
 TEST(one_process_among_many_is_refused)
