@@ -1,5 +1,6 @@
 // Proposals from maps: by hand on one cell, in odd cases, and as torchvision's filter_proposals.
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"
@@ -151,6 +152,46 @@ TEST(equal_scores_of_two_levels_go_to_the_lower_level_and_levels_do_not_suppress
     EXPECT_EQ(found.count[0], 4);
     EXPECT(found.anchor[0] == 1 && found.anchor[1] == 3); // boxes alike
     EXPECT(found.anchor[2] == 0 && found.anchor[3] == 2);
+}
+
+enum { MANY_H = 190, MANY_W = 180, MANY_KINDS = 3, MANY = MANY_H * MANY_W * MANY_KINDS };
+
+static int better_anchor(const void *a, const void *b, void *logits)
+{
+    const float *x = logits;
+    const int32_t i = *(const int32_t *)a, j = *(const int32_t *)b;
+    return x[i] != x[j] ? (x[i] < x[j] ? 1 : -1) : i - j;
+}
+
+// Few different logits, so that what is wanted ends among thousands of equals.
+TEST(of_a_hundred_thousand_anchors_the_best_and_of_equals_the_first)
+{
+    static float logits[MANY], deltas[MANY][4];
+    static int32_t order[MANY];
+    struct row r = {.size = {{400, 400}}};
+    const struct grid grid = {.n = 1, .h = MANY_H, .w = MANY_W, .stride_y = 2, .stride_x = 2};
+    const float cells[MANY_KINDS][4] = {{0, 0, 10, 10}, {0, 0, 12, 8}, {0, 0, 8, 12}};
+    const struct pyramid p = {.n_images = 1,
+                              .n_groups = 1,
+                              .n_levels = 1,
+                              .n_anchors = MANY_KINDS,
+                              .grids = &grid,
+                              .group = &r.zero,
+                              .slot = &r.zero,
+                              .size = (const float(*)[2])r.size,
+                              .cell_anchors = cells};
+    const struct proposals_params q = {
+        .pre_nms_top_n = 2000, .post_nms_top_n = 2000, .min_size = 1e-3F, .nms_iou = 1};
+    for (int32_t i = 0; i < MANY; i++) {
+        order[i] = i;
+        logits[i] = 2 - (float)rng_below(5, (uint64_t)i, 9);
+        if (rng_below(6, (uint64_t)i, 200) == 0) logits[i] = 3 + rng_uniform(7, (uint64_t)i);
+    }
+    const float *x = logits, *delta = deltas[0];
+    propose(2, &p, q, &x, &delta, &found);
+    qsort_r(order, MANY, sizeof *order, better_anchor, logits);
+    EXPECT_EQ(found.count[0], 2000);
+    EXPECT(memcmp(found.anchor, order, 2000 * sizeof *order) == 0);
 }
 
 TEST(torchvision_proposes_alike_whatever_the_threads)

@@ -193,6 +193,42 @@ TEST(rows_in_use_come_first_and_carry_one_over_their_number)
 }
 #endif
 
+enum { MANY_SIDE = 320, MANY = MANY_SIDE * MANY_SIDE, MANY_PICKS = 64 };
+
+// Two anchors are the ground truth's own, the others are far from it.
+TEST(of_a_hundred_thousand_anchors_those_of_smallest_hash_are_picked)
+{
+    const struct grid grid = {.n = 1, .h = MANY_SIDE, .w = MANY_SIDE, .stride_y = 4, .stride_x = 4};
+    const int32_t zero = 0, offset[2] = {0, 2}, label[2] = {1, 1};
+    const float cell[1][4] = {{0, 0, 4, 4}}, size[1][2] = {{1280, 1280}};
+    const float boxes[2][4] = {{8, 0, 12, 4}, {1276, 1276, 1280, 1280}};
+    const uint64_t key[1] = {rng_key(1, 2, 3, RNG_PURPOSE_RPN_SAMPLE)};
+    const struct pyramid p = {1, 1, 1, 1, &grid, &zero, &zero, size, cell};
+    const struct ground_truth gt = {offset, boxes, label, (int32_t)COUNT(boxes)};
+    struct stream *s = NULL;
+    struct samples out;
+    struct sample_params q = rpn;
+    q.per_image = MANY_PICKS;
+    EXPECT_OK(golden_samples_create(1, MANY_PICKS, &out));
+    EXPECT_OK(backend_cpu.open(2, &s));
+    EXPECT_OK(backend_cpu.rpn_targets(s, &p, &q, &gt, key, &out));
+    EXPECT_EQ(out.count[0], MANY_PICKS);
+    uint64_t largest = 0; // of the negatives that were picked
+    int32_t below = 0, positives = 0;
+    for (int32_t i = 0; i < MANY_PICKS; i++) {
+        EXPECT(i == 0 || out.index[i - 1] < out.index[i]);
+        positives += out.label[i];
+        const uint64_t hash = rng_u64(key[0], (uint64_t)out.index[i]);
+        if (out.label[i] == 0 && hash > largest) largest = hash;
+    }
+    for (int32_t i = 0; i < MANY; i++)
+        below += i != 2 && i != MANY - 1 && rng_u64(key[0], (uint64_t)i) <= largest;
+    EXPECT_EQ(positives, 2);
+    EXPECT_EQ(below, MANY_PICKS - 2); // nobody else has a smaller one
+    golden_samples_destroy(&out);
+    backend_cpu.close(s);
+}
+
 TEST(ground_truth_alone_makes_rois)
 {
     struct small s;

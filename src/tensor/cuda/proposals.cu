@@ -1,5 +1,6 @@
-// From the RPN head's maps to proposals (tensor/cpu/proposals.c says the rules): a block per image
-// and level, then a block per image.
+// From the RPN head's maps to proposals (tensor/cpu/proposals.c says the rules): many blocks narrow
+// each image's and level's logits, a block each chooses, then a block per image.
+#include "tensor/cuda/narrow.h"
 #include "tensor/cuda/pyramid.h"
 #include "tensor/cuda/select.h"
 
@@ -8,6 +9,7 @@ struct proposals_job {
     const float *logits[MAX_MAPS], *deltas[MAX_MAPS];
     int32_t pre_nms_top_n, capacity, room; // room: most candidates of a list
     float score_threshold, min_size, nms_limit;
+    struct narrow narrow;
     // Of each list, room of them; of keys the next power of two of an image's lists together.
     int32_t keys_per_list;
     uint64_t *keys;
@@ -38,19 +40,55 @@ static __device__ bool make_candidate(const proposals_job &j, int32_t image, int
     return boxes_are_large(out->box, j.min_size) && out->score >= j.score_threshold;
 }
 
+// A list's logits: those of an image on a level.
+static __device__ const float *logits_of(const proposals_job &j, int32_t list, int32_t *n)
+{
+    int32_t image = list / j.p.n_levels, level = list % j.p.n_levels;
+    *n = anchors_on(j.p, image, level);
+    return j.logits[j.p.group[image] * j.p.n_levels + level] +
+           static_cast<int64_t>(j.p.slot[image]) * *n;
+}
+
+static __device__ uint64_t key_of(const float *logits, int32_t i)
+{
+    return sort_best_first(logits[i], static_cast<uint32_t>(i));
+}
+
+static __global__ void count_logits(const __grid_constant__ proposals_job j)
+{
+    SHARED(narrow_room, room, 1);
+    int32_t list = static_cast<int32_t>(blockIdx.y), n;
+    const float *logits = logits_of(j, list, &n);
+    narrow_count(room, j.narrow, list, n, [&](int32_t i, uint64_t *key) {
+        *key = key_of(logits, i);
+        return true;
+    });
+}
+
+static __global__ void gather_logits(const __grid_constant__ proposals_job j)
+{
+    SHARED(narrow_room, room, 1);
+    int32_t list = static_cast<int32_t>(blockIdx.y), n;
+    const float *logits = logits_of(j, list, &n);
+    narrow_gather(room, j.narrow, list, n, j.pre_nms_top_n, [&](int32_t i, uint64_t *key) {
+        *key = key_of(logits, i);
+        return true;
+    });
+}
+
 static __global__ void __launch_bounds__(SELECT_THREADS)
     find_on_level(const __grid_constant__ proposals_job j)
 {
     SHARED(select_room, shared, 1);
-    int32_t list = static_cast<int32_t>(blockIdx.x);
+    int32_t list = static_cast<int32_t>(blockIdx.x), n;
     int32_t image = list / j.p.n_levels, level = list % j.p.n_levels;
     int64_t first = static_cast<int64_t>(list) * j.room;
     uint64_t *keys = j.keys + static_cast<int64_t>(list) * j.keys_per_list;
-    int32_t n = anchors_on(j.p, image, level);
-    const float *logits = j.logits[j.p.group[image] * j.p.n_levels + level] +
-                          static_cast<int64_t>(j.p.slot[image]) * n;
+    const float *logits = logits_of(j, list, &n);
+    const int32_t *index = j.narrow.index + static_cast<int64_t>(list) * j.narrow.room;
     int32_t number = first_anchor(j.p, image, level);
-    int32_t n_top = top_k(shared, logits, n, j.pre_nms_top_n, keys);
+    int32_t n_top = take_smallest(shared, j.narrow.n[list], j.pre_nms_top_n, keys,
+                                  [&](int32_t i) { return key_of(logits, index[i]); });
     struct candidate c;
     n = compact(
         shared, n_top, n_top,
@@ -156,6 +194,10 @@ extern "C" status cuda_proposals(struct stream *s, const struct pyramid *p,
     j.nms_limit = boxes_nms_limit(q->nms_iou);
     j.out = *out;
     TRY(reserve(s, &j));
+    const int32_t lists = p->n_images * p->n_levels;
+    TRY(narrow_take(s, lists, most, &j.narrow));
+    LAUNCH(count_logits, narrow_grid(lists, most), THREADS, 0, cuda_native(s), j);
+    LAUNCH(gather_logits, narrow_grid(lists, most), THREADS, 0, cuda_native(s), j);
     unsigned images = static_cast<unsigned>(p->n_images);
     LAUNCH(find_on_level, images * static_cast<unsigned>(p->n_levels), SELECT_THREADS, 0,
            cuda_native(s), j);

@@ -59,7 +59,8 @@ static __global__ void __launch_bounds__(SELECT_THREADS)
         match[i] = r.n_gt > 0 ? match_of(j.sample, find_best(roi_at(r, i), r.gt, r.n_gt, nullptr))
                               : MATCH_BELOW;
     __syncthreads();
-    pick(room, j.sample, image, match, n, [&](int32_t i) {
+    const struct sample_places all = {n, nullptr};
+    pick(room, j.sample, image, match, all, all, [&](int32_t i) {
         return i < r.n_proposals ? r.anchor[i] : r.n_anchors + i - r.n_proposals;
     });
 }

@@ -1,6 +1,7 @@
 // What the RPN learns in this step (tensor/cpu/rpn_targets.c): anchors matched to ground truth
-// without the matrix of their IoUs, and a sample of them. Three launches: the highest IoU of each
-// ground-truth box, each anchor's match, each image's sample.
+// without the matrix of their IoUs, and a sample of them: the highest IoU of each ground-truth box,
+// each anchor's match, the positives and negatives narrowed by their hashes, each image's sample.
+#include "tensor/cuda/narrow.h"
 #include "tensor/cuda/pyramid.h"
 #include "tensor/cuda/sample.h"
 
@@ -10,6 +11,7 @@ struct rpn_job {
     float *highest; // [gt.capacity]
     int32_t *match; // (n_images, most_anchors)
     int64_t most_anchors;
+    struct narrow narrow; // lists: an image's positives, its negatives
 };
 
 static __device__ int32_t image_of_gt(const rpn_job &j, int32_t g)
@@ -62,6 +64,37 @@ static __global__ void match_anchors(const __grid_constant__ rpn_job j)
     }
 }
 
+// List's anchor i: whether it is of the list's kind, and its hash.
+static __device__ bool anchor_key(const rpn_job &j, int32_t list, int32_t i, uint64_t *key)
+{
+    const int32_t image = list / 2, match = j.match[image * j.most_anchors + i];
+    *key = sample_hash(j.sample.key[image], i);
+    return list % 2 == 0 ? is_positive(match) : is_negative(match);
+}
+
+static __global__ void count_anchors(const __grid_constant__ rpn_job j)
+{
+    SHARED(narrow_room, room, 1);
+    const int32_t list = static_cast<int32_t>(blockIdx.y);
+    narrow_count(room, j.narrow, list, first_anchor(j.p, list / 2, j.p.n_levels),
+                 [&](int32_t i, uint64_t *key) { return anchor_key(j, list, i, key); });
+}
+
+// As many of each kind as are picked at the most.
+static __global__ void gather_anchors(const __grid_constant__ rpn_job j)
+{
+    SHARED(narrow_room, room, 1);
+    const int32_t list = static_cast<int32_t>(blockIdx.y);
+    narrow_gather(room, j.narrow, list, first_anchor(j.p, list / 2, j.p.n_levels),
+                  list % 2 == 0 ? j.sample.most_positives : j.sample.per_image,
+                  [&](int32_t i, uint64_t *key) { return anchor_key(j, list, i, key); });
+}
+
+static __device__ struct sample_places gathered(const rpn_job &j, int32_t list)
+{
+    return {j.narrow.n[list], j.narrow.index + static_cast<int64_t>(list) * j.narrow.room};
+}
+
 static __device__ void write_row(const rpn_job &j, int32_t image, int32_t anchor, int32_t count,
                                  int64_t row)
 {
@@ -84,9 +117,9 @@ static __global__ void __launch_bounds__(SELECT_THREADS)
 {
     SHARED(select_room, room, 1);
     int32_t image = static_cast<int32_t>(blockIdx.x);
-    int32_t n = first_anchor(j.p, image, j.p.n_levels);
-    int32_t count = pick(room, j.sample, image, j.match + image * j.most_anchors, n,
-                         [](int32_t i) { return i; });
+    int32_t count =
+        pick(room, j.sample, image, j.match + image * j.most_anchors, gathered(j, 2 * image),
+             gathered(j, 2 * image + 1), [](int32_t i) { return i; });
     const uint64_t *picks = j.sample.picks + static_cast<int64_t>(image) * j.sample.picks_per_image;
     int32_t rows = j.sample.out.per_image;
     for (int32_t k = static_cast<int32_t>(threadIdx.x); k < rows; k += SELECT_THREADS) {
@@ -114,7 +147,7 @@ static status reserve(struct stream *s, const struct pyramid *p, rpn_job *j)
     j->match = static_cast<int32_t *>(at);
     TRY(cuda_scratch(s, static_cast<size_t>(j->sample.gt.capacity) * sizeof *j->highest, &at));
     j->highest = static_cast<float *>(at);
-    return OK;
+    return narrow_take(s, 2 * p->n_images, j->most_anchors, &j->narrow);
 }
 
 extern "C" status cuda_rpn_targets(struct stream *s, const struct pyramid *p,
@@ -132,6 +165,9 @@ extern "C" status cuda_rpn_targets(struct stream *s, const struct pyramid *p,
         LAUNCH(find_highest, static_cast<unsigned>(gt->capacity), SELECT_THREADS, 0, cuda_native(s),
                j);
     LAUNCH(match_anchors, dim3(blocks_for(j.most_anchors), images), THREADS, 0, cuda_native(s), j);
+    const dim3 lists = narrow_grid(2 * p->n_images, j.most_anchors);
+    LAUNCH(count_anchors, lists, THREADS, 0, cuda_native(s), j);
+    LAUNCH(gather_anchors, lists, THREADS, 0, cuda_native(s), j);
     LAUNCH(sample_anchors, images, SELECT_THREADS, 0, cuda_native(s), j);
     return LAUNCHED();
 }

@@ -59,43 +59,67 @@ __device__ inline uint64_t sample_hash(uint64_t key, int32_t number)
     return sample_mix(key + (static_cast<uint64_t>(number) + 1) * 0x9e3779b97f4a7c15u);
 }
 
+// Candidates are of two kinds; the rest are not asked for.
+__device__ inline bool is_positive(int32_t match)
+{
+    return match >= 0;
+}
+
+__device__ inline bool is_negative(int32_t match)
+{
+    return match == MATCH_BELOW;
+}
+
+// Places in match where candidates of one kind are looked for: index[n], or all of the first n.
+struct sample_places {
+    int32_t n;
+    const int32_t *index; // NULL: place i is i
+};
+
 // Adds to picks the candidates of one kind with the smallest hashes, limit at the most; returns how
-// many. number(i): the candidate's number; is_kind(match): whether it counts.
+// many. number(place): the candidate's number; is_kind(match): whether it counts.
 template <class Number, class Kind>
 __device__ inline int32_t pick_kind(select_room *room, uint64_t key, const int32_t *match,
-                                    int32_t n, int32_t limit, uint64_t *picks, Number number,
-                                    Kind is_kind)
+                                    const sample_places &at, int32_t limit, uint64_t *picks,
+                                    Number number, Kind is_kind)
 {
+    auto place_of = [&](int32_t i) { return at.index != nullptr ? at.index[i] : i; };
     auto put = [&](int32_t i, int32_t place) {
-        picks[place] = static_cast<uint64_t>(static_cast<uint32_t>(number(i))) << 32 |
-                       static_cast<uint32_t>(i);
+        const int32_t from = place_of(i);
+        picks[place] = static_cast<uint64_t>(static_cast<uint32_t>(number(from))) << 32 |
+                       static_cast<uint32_t>(from);
     };
-    auto count = [&](int32_t i) { return is_kind(match[i]); };
-    int32_t there = compact(room, n, n, count, [](int32_t, int32_t) {});
+    auto count = [&](int32_t i) { return is_kind(match[place_of(i)]); };
+    int32_t there = compact(room, at.n, at.n, count, [](int32_t, int32_t) {});
     if (limit <= 0 || there == 0) return 0;
-    if (there <= limit) return compact(room, n, n, count, put);
-    int32_t equals = limit;
+    if (there <= limit) return compact(room, at.n, at.n, count, put);
+    int32_t left = limit;
     auto hash = [&](int32_t i, uint64_t *out) {
-        *out = sample_hash(key, number(i));
-        return is_kind(match[i]);
+        *out = sample_hash(key, number(place_of(i)));
+        return count(i);
     };
-    uint64_t last = select_key(room, n, 64, &equals, hash);
+    uint64_t last = select_key(room, at.n, 64, &left, hash);
     return compact(
-        room, n, limit,
-        [&](int32_t i) { return is_kind(match[i]) && sample_hash(key, number(i)) <= last; }, put);
+        room, at.n, limit,
+        [&](int32_t i) {
+            uint64_t own;
+            return hash(i, &own) && own <= last;
+        },
+        put);
 }
 
 // The image's picks, ascending by number: tensor/cpu/sampler.h's rules. Returns how many.
 template <class Number>
 __device__ inline int32_t pick(select_room *room, const sample_job &j, int32_t image,
-                               const int32_t *match, int32_t n, Number number)
+                               const int32_t *match, const sample_places &at_positives,
+                               const sample_places &at_negatives, Number number)
 {
     uint64_t *picks = j.picks + static_cast<int64_t>(image) * j.picks_per_image;
-    int32_t positives = pick_kind(room, j.key[image], match, n, j.most_positives, picks, number,
-                                  [](int32_t m) { return m >= 0; });
+    int32_t positives = pick_kind(room, j.key[image], match, at_positives, j.most_positives, picks,
+                                  number, [](int32_t m) { return is_positive(m); });
     int32_t negatives =
-        pick_kind(room, j.key[image], match, n, j.per_image - positives, picks + positives, number,
-                  [](int32_t m) { return m == MATCH_BELOW; });
+        pick_kind(room, j.key[image], match, at_negatives, j.per_image - positives,
+                  picks + positives, number, [](int32_t m) { return is_negative(m); });
     __syncthreads();
     sort_ascending(picks, positives + negatives);
     if (threadIdx.x == 0) j.out.count[image] = positives + negatives;

@@ -20,6 +20,7 @@ struct select_room {
     uint64_t prefix;
     unsigned long long over[NMS_CHUNK]; // whom each box of a chunk suppresses within it
     unsigned long long kept;
+    unsigned left[NMS_CHUNK / WARP]; // which of a chunk no chunk before it suppresses
     float box[NMS_CHUNK][4];
     int32_t n_kept;
 };
@@ -147,45 +148,62 @@ __device__ inline uint64_t select_key(select_room *room, int32_t n, int total_bi
     return prefix;
 }
 
-// The k candidates of highest x (ties: the lower index; NaN last), best first: sort_index of
-// keys[..]. Returns how many; keys has room for the next power of two.
-__device__ inline int32_t top_k(select_room *room, const float *x, int32_t n, int32_t k,
-                                uint64_t *keys)
+// The k smallest of n different keys, ascending: key(i) is candidate i's. Returns how many; keys
+// has room for the next power of two.
+template <class Key>
+__device__ inline int32_t take_smallest(select_room *room, int32_t n, int32_t k, uint64_t *keys,
+                                        Key key)
 {
     if (k > n) k = n;
     if (k <= 0) return 0;
-    int32_t equals = k;
-    auto key = [&](int32_t i, uint64_t *out) {
-        *out = static_cast<uint32_t>(~sort_key_of(x[i]));
+    uint64_t last = ~static_cast<uint64_t>(0);
+    int32_t left = k;
+    auto all = [&](int32_t i, uint64_t *out) {
+        *out = key(i);
         return true;
     };
-    uint32_t limit = static_cast<uint32_t>(select_key(room, n, 32, &equals, key));
-    auto put_at = [&](int32_t offset) {
-        return [=](int32_t i, int32_t place) {
-            keys[offset + place] = sort_best_first(x[i], static_cast<uint32_t>(i));
-        };
-    };
+    if (k < n) last = select_key(room, n, 64, &left, all);
     compact(
-        room, n, k, [&](int32_t i) { return ~sort_key_of(x[i]) < limit; }, put_at(0));
-    compact(
-        room, n, equals, [&](int32_t i) { return ~sort_key_of(x[i]) == limit; },
-        put_at(k - equals));
+        room, n, k, [&](int32_t i) { return key(i) <= last; },
+        [&](int32_t i, int32_t place) { keys[place] = key(i); });
     sort_ascending(keys, k);
     return k;
 }
 
-// Thread 0 settles a chunk: each box that is left suppresses those that its bits name.
-__device__ inline void settle_chunk(select_room *room, int32_t n, int32_t max_keep,
-                                    unsigned long long gone)
+// Whom each box of a chunk suppresses within it; the threads of a warp share WARP / PARTS rows.
+__device__ inline void nms_overlaps(select_room *room, int32_t length, float limit)
 {
-    unsigned long long kept = 0;
-    for (int32_t i = 0; i < n && room->n_kept < max_keep; i++) {
-        if (gone >> i & 1) continue;
+    constexpr int PARTS = SELECT_THREADS / NMS_CHUNK;
+    const int32_t row = static_cast<int32_t>(threadIdx.x) / PARTS;
+    unsigned long long over = 0;
+    for (int32_t j = static_cast<int32_t>(threadIdx.x) % PARTS; j < length; j += PARTS)
+        if (j > row && boxes_iou(room->box[row], room->box[j]) > limit) over |= 1ULL << j;
+    for (int step = PARTS / 2; step > 0; step /= 2) over |= __shfl_xor_sync(ALL_LANES, over, step);
+    if (threadIdx.x % PARTS == 0) room->over[row] = over;
+}
+
+// Thread 0 settles a chunk: each box of it that is left suppresses those that its bits name.
+__device__ inline void nms_settle(select_room *room, int32_t max_keep)
+{
+    unsigned long long kept = 0, left = room->left[1];
+    left = left << WARP | room->left[0];
+    while (left != 0 && room->n_kept < max_keep) {
+        const int i = __ffsll(static_cast<long long>(left)) - 1;
         kept |= 1ULL << i;
-        gone |= room->over[i];
+        left &= ~(1ULL << i | room->over[i]);
         room->n_kept++;
     }
     room->kept = kept;
+}
+
+// Whether a box that the chunk kept suppresses this one.
+__device__ inline bool nms_is_over(const select_room *room, const float *box, float limit)
+{
+    const float own[4] = {box[0], box[1], box[2], box[3]};
+    for (unsigned long long left = room->kept; left != 0; left &= left - 1)
+        if (boxes_iou(room->box[__ffsll(static_cast<long long>(left)) - 1], own) > limit)
+            return true;
+    return false;
 }
 
 // Boxes n, best first: state[i] = 1 for each that stays, 0 for one that overlaps a better one by
@@ -199,29 +217,19 @@ __device__ inline void nms(select_room *room, const float (*boxes)[4], int32_t n
     if (t == 0) room->n_kept = 0;
     __syncthreads();
     for (int32_t first = 0; first < n; first += NMS_CHUNK) {
-        int32_t length = n - first < NMS_CHUNK ? n - first : NMS_CHUNK;
-        if (t < length) {
-            for (int k = 0; k < 4; k++) room->box[t][k] = boxes[first + t][k];
-        }
+        const int32_t length = n - first < NMS_CHUNK ? n - first : NMS_CHUNK;
+        if (t < NMS_CHUNK)
+            for (int k = 0; k < 4; k++) room->box[t][k] = t < length ? boxes[first + t][k] : 0.0f;
+        const unsigned left = __ballot_sync(ALL_LANES, t < length && state[first + t] != 0);
+        if (t < NMS_CHUNK && t % WARP == 0) room->left[t / WARP] = left;
         __syncthreads();
-        if (t < length) {
-            unsigned long long over = 0;
-            for (int32_t j = t + 1; j < length; j++)
-                if (boxes_iou(room->box[t], room->box[j]) > limit) over |= 1ULL << j;
-            room->over[t] = over;
-        }
+        nms_overlaps(room, length, limit);
         __syncthreads();
-        if (t == 0) {
-            unsigned long long gone = 0;
-            for (int32_t i = 0; i < length; i++)
-                if (state[first + i] == 0) gone |= 1ULL << i;
-            settle_chunk(room, length, max_keep, gone);
-        }
+        if (t == 0) nms_settle(room, max_keep);
         __syncthreads();
         if (t < length) state[first + t] = room->kept >> t & 1;
         for (int32_t j = first + length + t; j < n; j += SELECT_THREADS)
-            for (int32_t i = 0; i < length && state[j] != 0; i++)
-                if (room->kept >> i & 1 && boxes_iou(room->box[i], boxes[j]) > limit) state[j] = 0;
+            if (state[j] != 0 && nms_is_over(room, boxes[j], limit)) state[j] = 0;
         __syncthreads();
     }
 }
