@@ -45,7 +45,15 @@ static status forward(struct roi_heads *h, struct tape *t, const struct scene *s
                       struct tensor *rois, struct tensor *image, struct tensor **logits,
                       struct tensor **deltas)
 {
-    struct tensor *pooled, *flat, *hidden6, *hidden7;
+    const struct linear_params predictions[] = {{.name = "roi_heads.box_predictor.cls_score",
+                                                 .w = h->score_w,
+                                                 .bias = h->score_b,
+                                                 .fp32_out = true},
+                                                {.name = "roi_heads.box_predictor.bbox_pred",
+                                                 .w = h->delta_w,
+                                                 .bias = h->delta_b,
+                                                 .fp32_out = true}};
+    struct tensor *pooled, *flat, *hidden6, *hidden7, *y[2];
     TRY(op_roi_align(t, s->features, &s->pyramid, rois, image,
                      &(struct roi_align_params){.name = "roi_heads.box_roi_pool",
                                                 .pooled = POOLED,
@@ -70,18 +78,9 @@ static status forward(struct roi_heads *h, struct tape *t, const struct scene *s
             .name = "roi_heads.box_head.fc7", .w = h->fc7_w, .bias = h->fc7_b, .relu = true},
         &hidden7));
     tape_drop(t, hidden6);
-    TRY(op_linear(t, hidden7,
-                  &(struct linear_params){.name = "roi_heads.box_predictor.cls_score",
-                                          .w = h->score_w,
-                                          .bias = h->score_b,
-                                          .fp32_out = true},
-                  logits));
-    TRY(op_linear(t, hidden7,
-                  &(struct linear_params){.name = "roi_heads.box_predictor.bbox_pred",
-                                          .w = h->delta_w,
-                                          .bias = h->delta_b,
-                                          .fp32_out = true},
-                  deltas));
+    TRY(op_linear_pair(t, hidden7, predictions, y));
+    *logits = y[0];
+    *deltas = y[1];
     tape_drop(t, hidden7);
     return OK;
 }

@@ -33,10 +33,6 @@ static status predict(struct rpn *r, struct tape *t, struct tensor *hidden, stru
         {.name = "rpn.head.cls_logits", .w = r->logits_w, .bias = r->logits_b, .fp32_out = true},
         {.name = "rpn.head.bbox_pred", .w = r->deltas_w, .bias = r->deltas_b, .fp32_out = true}};
     struct tensor *y[2];
-    if (tape_recording(t)) {
-        TRY(op_linear(t, hidden, &p[0], logits));
-        return op_linear(t, hidden, &p[1], deltas);
-    }
     TRY(op_linear_pair(t, hidden, p, y));
     *logits = y[0];
     *deltas = y[1];

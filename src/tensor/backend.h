@@ -47,16 +47,19 @@ struct linear_desc {
     int32_t bias, relu;
 };
 
-// Two linear layers of one input, both y fp32, without ReLU: the RPN's dense predictions.
+// Two linear layers of one input, both y fp32, without ReLU: a head's logits and deltas.
 struct linear_pair_desc {
     int32_t rows, in, out[2];
     int32_t dtype; // of x, w
 };
 
+// What a call does not name may be left out.
 struct linear_half {
     struct weights w;  // (out, in)
     const float *bias; // (out)
     float *y;          // (rows, out)
+    const float *dy;   // (rows, out)
+    float *dw, *dbias; // (out, in), (out)
 };
 
 struct norm_desc { // group norm, batch norm: y = relu(norm(x) * gamma + beta + residual)
@@ -262,15 +265,21 @@ struct backend_ops {
 
     status (*linear)(struct stream *s, const struct linear_desc *d, const void *x, struct weights w,
                      const float *bias, void *y);
-    // half[2]; the same numbers as two calls of linear, where a backend's products do not depend on
-    // how many outputs they have.
-    status (*linear_pair)(struct stream *s, const struct linear_pair_desc *d, const void *x,
-                          const struct linear_half *half);
     status (*linear_dx)(struct stream *s, const struct linear_desc *d, const void *dy,
                         struct weights w, struct dx_epilogue e, void *dx);
     // dw and dbias accumulate; dbias may be NULL.
     status (*linear_dw)(struct stream *s, const struct linear_desc *d, const void *x,
                         const void *dy, float *dw, float *dbias);
+    // half[2]: y from w and bias. The numbers of two calls of linear, and so on, where a backend's
+    // products do not depend on how many outputs they have.
+    status (*linear_pair)(struct stream *s, const struct linear_pair_desc *d, const void *x,
+                          const struct linear_half *half);
+    // The sum over both halves, from w and dy.
+    status (*linear_pair_dx)(struct stream *s, const struct linear_pair_desc *d,
+                             const struct linear_half *half, struct dx_epilogue e, void *dx);
+    // From dy; dw and dbias accumulate.
+    status (*linear_pair_dw)(struct stream *s, const struct linear_pair_desc *d, const void *x,
+                             const struct linear_half *half);
 
     // mean, rstd (n, groups).
     status (*group_norm)(struct stream *s, const struct norm_desc *d, const void *x,

@@ -31,7 +31,7 @@ MUST_USE status op_linear(struct tape *t, struct tensor *x, const struct linear_
                           struct tensor **y);
 
 // Two linear layers of one input, with biases and fp32 outputs, as one product where that is
-// quicker: forward only, on a tape that is not recording.
+// quicker. All four parameters train, or none.
 MUST_USE status op_linear_pair(struct tape *t, struct tensor *x, const struct linear_params p[2],
                                struct tensor *y[2]);
 

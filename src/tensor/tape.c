@@ -220,7 +220,8 @@ static status node_create(struct tape *t, const struct tape_record *r, struct no
 {
     struct node *n;
     TRY(tape_arena(t, sizeof *n, &n));
-    *n = (struct node){.op = r->op, .n_in = r->n_in, .n_saved = r->n_saved, .out = r->out};
+    *n = (struct node){
+        .op = r->op, .n_in = r->n_in, .n_saved = r->n_saved, .out = r->out, .also = r->also};
     TRY(copy_tensors(t, r->in, r->n_in, &n->in));
     TRY(copy_tensors(t, r->saved, r->n_saved, &n->saved));
     if (r->attr_bytes > 0) {
@@ -230,6 +231,13 @@ static status node_create(struct tape *t, const struct tape_record *r, struct no
     TRY(mem_grow(&t->nodes, &t->capacity, t->n_nodes + 1));
     *out = n;
     return OK;
+}
+
+static void record_output(struct tensor *y, bool relu)
+{
+    y->needs_grad = true;
+    entry_of(y)->has_node = true;
+    entry_of(y)->relu = relu;
 }
 
 status tape_record(struct tape *t, const struct tape_record *r)
@@ -251,9 +259,8 @@ status tape_record(struct tape *t, const struct tape_record *r)
     }
     for (int i = 0; i < r->n_in; i++)
         if (n->in[i] != NULL) entry_of(n->in[i])->n_readers++;
-    r->out->needs_grad = true;
-    entry_of(r->out)->has_node = true;
-    entry_of(r->out)->relu = r->relu;
+    record_output(r->out, r->relu);
+    if (r->also != NULL) record_output(r->also, r->relu);
     t->nodes[t->n_nodes++] = n;
     return OK;
 }
@@ -262,7 +269,7 @@ status tape_record(struct tape *t, const struct tape_record *r)
 
 static void grad_free(struct tape *t, struct tensor *x)
 {
-    if (x->grad == NULL) return;
+    if (x == NULL || x->grad == NULL) return;
     pool_give(t->device->pool, x->grad->data);
     x->grad->data = NULL;
     x->grad = NULL;
@@ -303,18 +310,26 @@ void tape_done_with(struct tape *t, struct node *n, int i)
     n->saved[i] = NULL;
 }
 
+// Every reader of it has been walked. y may be NULL.
+static void output_done(struct tape *t, struct tensor *y)
+{
+    if (y != NULL && !entry_of(y)->keep) tape_drop(t, y);
+}
+
 static status walk_node(struct tape *t, struct node *n)
 {
     double begin = profile_begin();
-    if (n->out->grad != NULL) {
+    if (n->out->grad != NULL || (n->also != NULL && n->also->grad != NULL)) {
         TRY(n->op->backward(t, n));
         profile_end(begin, PROFILE_KIND_BACKWARD, n->op->name, n->out->name);
     }
     grad_free(t, n->out);
+    grad_free(t, n->also);
     for (int i = 0; i < n->n_in; i++)
         if (n->in[i] != NULL) entry_of(n->in[i])->n_readers--;
     for (int i = 0; i < n->n_saved; i++) tape_done_with(t, n, i);
-    if (!entry_of(n->out)->keep) tape_drop(t, n->out);
+    output_done(t, n->out);
+    output_done(t, n->also);
     return params_done(t, n);
 }
 

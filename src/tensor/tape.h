@@ -15,8 +15,8 @@ struct node;
 
 struct op {
     const char *name;
-    // Adds the gradients of the node's inputs. n->out->grad is there: nodes to which nothing flowed
-    // back are passed over.
+    // Adds the gradients of the node's inputs. n->out->grad is there, or n->also's: nodes to which
+    // nothing flowed back are passed over.
     status (*backward)(struct tape *t, struct node *n);
 };
 
@@ -25,9 +25,9 @@ enum { NODE_MAX_PARAMS = 4 };
 struct node {
     const struct op *op;
     int n_in, n_saved;
-    struct tensor **in;    // inputs that may need a gradient; entries may be NULL
-    struct tensor **saved; // tensors whose data the backward reads: kept until it has run
-    struct tensor *out;
+    struct tensor **in;        // inputs that may need a gradient; entries may be NULL
+    struct tensor **saved;     // tensors whose data the backward reads: kept until it has run
+    struct tensor *out, *also; // also: a second output, NULL but where an op has two
     struct param *param[NODE_MAX_PARAMS]; // parameters that get a gradient; NULL where none
     void *attr;                           // the op's own, in the tape's arena
 };
@@ -75,7 +75,7 @@ struct tape_record {
     int n_in;
     struct tensor *const *saved; // entries may be NULL
     int n_saved;
-    struct tensor *out;
+    struct tensor *out, *also;   // also: a second output, or NULL
     struct param *const *params; // entries may be NULL or frozen: left out
     int n_params;
     const void *attr;

@@ -190,6 +190,32 @@ def linear():
     return f.write()
 
 
+def linear_pair():
+    f = File("linear_pair")
+
+    def case(rows, i, o, o2, wanted=("x", "w", "bias", "w2", "bias2")):
+        def make():
+            v = {"x": normal(rows, i), "w": normal(o, i, scale=i ** -0.5),
+                 "bias": fp32(torch.randn(o, dtype=D)), "w2": normal(o2, i, scale=i ** -0.5),
+                 "bias2": fp32(torch.randn(o2, dtype=D))}
+
+            def run(v):
+                y = F.linear(v["x"], v["w"], v["bias"]), F.linear(v["x"], v["w2"], v["bias2"])
+                return torch.cat([k.reshape(-1) for k in y])
+
+            return v, wanted, run
+
+        return make
+
+    f.add("rpn", 1, case(29, 64, 3, 12))
+    f.add("box_head", 2, case(11, 40, 9, 36))
+    f.add("odd", 3, case(7, 19, 5, 8))
+    f.add("frozen_input", 4, case(6, 16, 3, 4, wanted=("w", "bias", "w2", "bias2")))
+    f.add("frozen_weights", 5, case(6, 16, 3, 4, wanted=("x",)))
+    f.add("no_rows", 6, case(0, 12, 3, 12))
+    return f.write()
+
+
 def group_norm():
     f = File("group_norm")
 
@@ -570,7 +596,7 @@ def reshape():
 
 if __name__ == "__main__":
     os.makedirs(OUT, exist_ok=True)
-    total = sum(make() for make in (conv2d, linear, group_norm, batch_norm, max_pool2d, upsample_add,
-                                    reshape, roi_aligns, gather_patches, softmax_ce, sigmoid_bce,
-                                    smooth_l1))
+    total = sum(make() for make in (conv2d, linear, linear_pair, group_norm, batch_norm, max_pool2d,
+                                    upsample_add, reshape, roi_aligns, gather_patches, softmax_ce,
+                                    sigmoid_bce, smooth_l1))
     print(f"{total} bytes in all")

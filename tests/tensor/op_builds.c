@@ -30,6 +30,15 @@ static status linear(struct tape *t, const struct op_case *c, struct tensor **in
                      y);
 }
 
+static status linear_pair(struct tape *t, const struct op_case *c, struct tensor **in,
+                          struct param **param, struct tensor **y)
+{
+    const struct linear_params p[2] = {
+        {.name = c->name, .w = param[0], .bias = param[1], .fp32_out = true},
+        {.name = c->name, .w = param[2], .bias = param[3], .fp32_out = true}};
+    return op_linear_pair(t, in[0], p, y);
+}
+
 static status group_norm(struct tape *t, const struct op_case *c, struct tensor **in,
                          struct param **param, struct tensor **y)
 {
@@ -137,6 +146,7 @@ static status smooth_l1(struct tape *t, const struct op_case *c, struct tensor *
 const struct op_build op_builds[] = {
     {"conv2d", "x:c ?residual:c ?shift:f", "w:w ?bias:b", conv2d},
     {"linear", "x:c", "w:w ?bias:b", linear},
+    {"linear_pair", "x:c", "w:w bias:b w2:w bias2:b", linear_pair},
     {"group_norm", "x:c ?residual:c", "gamma:n beta:n", group_norm},
     {"batch_norm", "x:c ?residual:c", "gamma:n beta:n mean:s var:s", batch_norm},
     {"max_pool2d", "x:c", "", max_pool2d},

@@ -10,7 +10,7 @@ struct op_build {
     const char *in;     // "x:c ?residual:c ?shift:f": c compute, f fp32, i int32; x* the maps
     const char *params; // "w:w ?bias:b": w weight, b bias, n norm, s buffer
     status (*build)(struct tape *t, const struct op_case *c, struct tensor **in,
-                    struct param **param, struct tensor **y);
+                    struct param **param, struct tensor *y[OP_CASE_MAX_OUT]);
 };
 
 // conv2d: i stride, pad, relu. linear: i relu, fp32_out. group_norm: i groups, relu; f eps.

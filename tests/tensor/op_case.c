@@ -148,26 +148,46 @@ static status read_gradients(struct running *g, const struct op_case *c, struct 
     return OK;
 }
 
+// One application: its outputs read, and a root for each that *dy has gradients for.
+static status apply(struct running *g, const struct op_case *c, const float *dy,
+                    struct op_result *r, struct tensor **roots, int *n_roots)
+{
+    struct tensor *y[OP_CASE_MAX_OUT] = {NULL};
+    TRY(c->build(g->tape, c, g->in, g->param, y));
+    mem_free(r->y);
+    r->y = NULL;
+    r->n_y = 0;
+    for (int i = 0; i < OP_CASE_MAX_OUT && y[i] != NULL; i++) {
+        float *one;
+        const size_t n = (size_t)tensor_elements(y[i]);
+        TRY(get(g->device, y[i], &one));
+        status st = mem_resize(&r->y, r->n_y + n);
+        if (st == OK) memcpy(r->y + r->n_y, one, n * sizeof *one);
+        mem_free(one);
+        TRY(st);
+        if (dy != NULL) TRY(dot(g->tape, y[i], dy + r->n_y, &roots[(*n_roots)++]));
+        r->n_y += n;
+        tape_drop(g->tape, y[i]);
+    }
+    return OK;
+}
+
 static status run(struct running *g, const struct op_case *c, const float *dy, struct op_result *r)
 {
     enum { MAX_REPEAT = 4 };
-    struct tensor *y = NULL, *roots[MAX_REPEAT];
+    struct tensor *roots[MAX_REPEAT * OP_CASE_MAX_OUT];
+    int n_roots = 0;
     int n = c->repeat > 0 ? c->repeat : 1;
     ASSERT(n <= MAX_REPEAT);
     TRY(tape_create(g->device, &g->tape));
     TRY(make_params(g, c));
     TRY(make_inputs(g, c));
-    for (int i = 0; i < n; i++) {
-        TRY(c->build(g->tape, c, g->in, g->param, &y));
-        r->n_y = (size_t)tensor_elements(y);
-        if (i == n - 1) TRY(get(g->device, y, &r->y));
-        if (dy != NULL) TRY(dot(g->tape, y, dy + (size_t)i * r->n_y, &roots[i]));
-        tape_drop(g->tape, y);
-    }
+    for (int i = 0; i < n; i++)
+        TRY(apply(g, c, dy != NULL ? dy + (size_t)i * r->n_y : NULL, r, roots, &n_roots));
     for (int i = 0; i < c->n_params; i++)
         if (g->param[i] != NULL) TRY(get(g->device, &g->param[i]->value, &r->value[i]));
     if (dy == NULL) return OK;
-    TRY(tape_backward(g->tape, roots, n, 1));
+    TRY(tape_backward(g->tape, roots, n_roots, 1));
     return read_gradients(g, c, r);
 }
 

@@ -6,7 +6,7 @@
 #include "support/test.h"
 #include "tensor/ops.h"
 
-enum { OP_CASE_MAX_IN = 24, OP_CASE_MAX_PARAMS = 4, OP_CASE_MAX_INTS = 8 };
+enum { OP_CASE_MAX_IN = 24, OP_CASE_MAX_PARAMS = 4, OP_CASE_MAX_INTS = 8, OP_CASE_MAX_OUT = 2 };
 
 // How an input lies on the device: as activations do, or as fp32 or int32 whatever the precision.
 enum op_place { OP_PLACE_COMPUTE, OP_PLACE_F32, OP_PLACE_I32 };
@@ -38,13 +38,13 @@ struct op_case {
     float f[2];
     const struct pyramid *pyramid;
     status (*build)(struct tape *t, const struct op_case *c, struct tensor **in,
-                    struct param **param, struct tensor **y);
+                    struct param **param, struct tensor *y[OP_CASE_MAX_OUT]);
     int repeat; // times that the op is applied to the same inputs; 0: once
 };
 
 struct op_result {
     size_t n_y;
-    float *y;                                                // of the last application
+    float *y; // of the last application; an op's outputs one after the other
     float *din[OP_CASE_MAX_IN], *dparam[OP_CASE_MAX_PARAMS]; // NULL where not wanted
     float *value[OP_CASE_MAX_PARAMS];                        // afterwards
 };

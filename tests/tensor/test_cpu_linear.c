@@ -123,25 +123,76 @@ TEST(another_gradient_is_added_and_the_sum_masked)
     backend_cpu.close(s);
 }
 
+// All weights, biases and gradients of a pair lie one after the other, as those of one layer d.
+static struct linear_pair_desc fill_pair(int32_t out0, int32_t out1, struct linear_desc *d,
+                                         struct linear_half half[2])
+{
+    *d = (struct linear_desc){.rows = 61, .in = 64, .out = out0 + out1, .bias = 1};
+    fill(d);
+    memset(half, 0, 2 * sizeof *half);
+    for (int k = 0, at = 0; k < 2; at = out0, k++)
+        half[k] = (struct linear_half){.w = {w + d->in * at, 0},
+                                       .bias = bias + at,
+                                       .y = y + d->rows * at,
+                                       .dy = dy + d->rows * at,
+                                       .dw = dw + d->in * at,
+                                       .dbias = dbias + at};
+    return (struct linear_pair_desc){d->rows, d->in, {out0, out1}, DTYPE_F32};
+}
+
 // The RPN's: 3 and 12 outputs; and counts that fill a multiple of 8, or nothing to speak of.
+static const int32_t pairs[][2] = {{3, 12}, {8, 8}, {1, 4}};
+
 TEST(a_pair_is_its_two_layers)
 {
-    const int32_t out[][2] = {{3, 12}, {8, 8}, {1, 4}};
     struct stream *s = NULL;
     EXPECT_OK(backend_cpu.open(2, &s));
-    for (size_t i = 0; i < COUNT(out); i++) {
-        struct linear_desc d = {.rows = 61, .in = 64, .out = out[i][0], .bias = 1};
-        const struct linear_pair_desc pair = {d.rows, d.in, {out[i][0], out[i][1]}, DTYPE_F32};
-        d.out += out[i][1]; // all weights and biases, one after the other
-        fill(&d);
-        float *y1 = y + d.rows * out[i][0];
-        const struct linear_half half[] = {{{w, 0}, bias, y},
-                                           {{w + d.in * out[i][0], 0}, bias + out[i][0], y1}};
+    for (size_t i = 0; i < COUNT(pairs); i++) {
+        struct linear_desc d;
+        struct linear_half half[2];
+        const struct linear_pair_desc pair = fill_pair(pairs[i][0], pairs[i][1], &d, half);
         EXPECT_OK(backend_cpu.linear_pair(s, &pair, x, half));
         for (int k = 0; k < 2; k++) {
-            d.out = out[i][k];
+            d.out = pair.out[k];
             ref_linear(&d, x, half[k].w.data, half[k].bias, want);
             EXPECT_CLOSE("y", half[k].y, want, n_y(&d), FP32);
+        }
+    }
+    backend_cpu.close(s);
+}
+
+// times 2: on top of what is there; times 3: masked by x too.
+TEST(a_pairs_gradients_are_those_of_its_two_layers)
+{
+    static float part[MAX];
+    struct stream *s = NULL;
+    EXPECT_OK(backend_cpu.open(2, &s));
+    for (size_t i = 0; i < COUNT(pairs); i++) {
+        struct linear_desc d;
+        struct linear_half half[2];
+        const struct linear_pair_desc pair = fill_pair(pairs[i][0], pairs[i][1], &d, half);
+        for (int times = 1; times <= 3; times++) {
+            const struct dx_epilogue e = {.add = times > 1 ? dx : NULL,
+                                          .mask = times == 3 ? x : NULL};
+            EXPECT_OK(backend_cpu.linear_pair_dx(s, &pair, half, e, dx));
+            EXPECT_OK(backend_cpu.linear_pair_dw(s, &pair, x, half));
+            memset(want, 0, n_x(&d) * sizeof *want);
+            for (int k = 0; k < 2; k++) {
+                d.out = pair.out[k];
+                ref_linear_dx(&d, half[k].dy, half[k].w.data, part);
+                for (size_t j = 0; j < n_x(&d); j++) want[j] += (float)times * part[j];
+            }
+            for (size_t j = 0; times == 3 && j < n_x(&d); j++) want[j] *= x[j] > 0;
+            EXPECT_CLOSE("dx", dx, want, n_x(&d), FP32);
+            for (int k = 0; k < 2; k++) {
+                d.out = pair.out[k];
+                ref_linear_dw(&d, x, half[k].dy, want);
+                for (size_t j = 0; j < n_w(&d); j++) want[j] *= (float)times;
+                EXPECT_CLOSE("dw", half[k].dw, want, n_w(&d), FP32);
+                ref_column_sums(d.rows, d.out, half[k].dy, want);
+                for (int32_t j = 0; j < d.out; j++) want[j] *= (float)times;
+                EXPECT_CLOSE("dbias", half[k].dbias, want, (size_t)d.out, FP32);
+            }
         }
     }
     backend_cpu.close(s);
@@ -183,6 +234,37 @@ TEST(bf16_inputs_may_have_fp32_outputs)
         EXPECT_CLOSE("dw", dw, want, n_w(&d), FP32);
         ref_column_sums(d.rows, d.out, dy, want);
         EXPECT_CLOSE("dbias", dbias, want, (size_t)d.out, FP32);
+    }
+    backend_cpu.close(s);
+}
+
+// The RPN's 15 outputs in bf16, whose gradient on a GPU is padded to 16, and a layer of 9.
+TEST(a_bf16_gradient_is_masked_whatever_the_number_of_outputs)
+{
+    struct stream *s = NULL;
+    EXPECT_OK(backend_cpu.open(2, &s));
+    for (int both = 0; both < 2 && bf16_works(s); both++) {
+        struct linear_desc d;
+        struct linear_half half[2];
+        struct linear_pair_desc pair = fill_pair(3, both ? 12 : 6, &d, half);
+        const struct dx_epilogue e = {.mask = x16};
+        pair.dtype = d.dtype = DTYPE_BF16, d.y_dtype = DTYPE_F32;
+        for (int k = 0; k < 2; k++) half[k].w.data = w16 + d.in * (k == 0 ? 0 : 3);
+        if (both) {
+            // Rows of both gradients, side by side, are what one layer's rows are.
+            static float joined[MAX];
+            for (int32_t j = 0; j < d.rows * d.out; j++)
+                joined[j] = j % d.out < 3 ? half[0].dy[j / d.out * 3 + j % d.out]
+                                          : half[1].dy[j / d.out * 12 + j % d.out - 3];
+            EXPECT_OK(backend_cpu.linear_pair_dx(s, &pair, half, e, dx16));
+            ref_linear_dx(&d, joined, w, want);
+        } else {
+            EXPECT_OK(backend_cpu.linear_dx(s, &d, dy, (struct weights){w16, 0}, e, dx16));
+            ref_linear_dx(&d, dy, w, want);
+        }
+        ref_from_bf16(dx16, n_x(&d), dx);
+        for (size_t j = 0; j < n_x(&d); j++) want[j] *= x[j] > 0;
+        EXPECT_CLOSE("dx", dx, want, n_x(&d), BF16);
     }
     backend_cpu.close(s);
 }

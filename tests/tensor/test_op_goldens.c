@@ -217,6 +217,7 @@ static void run_op(const char *op)
 
 GOLDEN(conv2d)
 GOLDEN(linear)
+GOLDEN(linear_pair)
 GOLDEN(group_norm)
 GOLDEN(batch_norm)
 GOLDEN(max_pool2d)

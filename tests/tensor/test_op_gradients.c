@@ -237,6 +237,7 @@ TEST(a_convolutions_gradients_are_its_adjoints)
 
 GRADIENTS(conv2d)
 GRADIENTS(linear)
+GRADIENTS(linear_pair)
 GRADIENTS(group_norm)
 GRADIENTS(batch_norm)
 GRADIENTS(max_pool2d)

@@ -13,7 +13,7 @@ struct net {
     struct device *device;
     struct tape *tape;
     struct params *params;
-    struct param *conv, *bias, *gamma, *beta, *linear, *frozen;
+    struct param *conv, *bias, *gamma, *beta, *linear, *linear_bias, *second, *second_bias, *frozen;
 };
 
 static struct param *add(struct net *n, const char *name, enum param_kind kind, bool trainable,
@@ -35,6 +35,9 @@ static struct net open_net(void)
     n.gamma = add(&n, "norm.weight", PARAM_KIND_NORM, true, shape_1(C));
     n.beta = add(&n, "norm.bias", PARAM_KIND_NORM, true, shape_1(C));
     n.linear = add(&n, "fc.weight", PARAM_KIND_WEIGHT, true, shape_2(4, 4 * C));
+    n.linear_bias = add(&n, "fc.bias", PARAM_KIND_BIAS, true, shape_1(4));
+    n.second = add(&n, "second.weight", PARAM_KIND_WEIGHT, true, shape_2(2, 4 * C));
+    n.second_bias = add(&n, "second.bias", PARAM_KIND_BIAS, true, shape_1(2));
     n.frozen = add(&n, "frozen.weight", PARAM_KIND_WEIGHT, false, shape_4(C, 3, 3, C));
     EXPECT_OK(params_finish(n.params));
     for (int i = 0; i < params_n(n.params); i++) {
@@ -278,6 +281,43 @@ TEST(a_step_of_many_ops_repeats_to_the_bit_and_allocates_nothing)
     pool_stats(n.device->pool, &after);
     EXPECT_EQ(after.n_backend_allocs, before.n_backend_allocs);
     EXPECT_EQ(after.bytes_peak, before.bytes_peak);
+    close_net(&n);
+}
+
+// The loss of the first of a pair's outputs, or of that layer alone; its input's gradient.
+static void walk_from_first(struct net *n, bool pair, float dx[3 * 4 * C])
+{
+    struct tensor *x = draw(n, "x", shape_2(3, 4 * C), 0), *y[2], *loss;
+    struct tensor *label = integers(n, "label", 3, 1), *image = integers(n, "image", 3, 0);
+    const struct linear_params p[2] = {
+        {.name = "fc", .w = n->linear, .bias = n->linear_bias, .fp32_out = true},
+        {.name = "second", .w = n->second, .bias = n->second_bias, .fp32_out = true}};
+    const struct loss_params q = {.name = "loss",
+                                  .label = label,
+                                  .image = image,
+                                  .weight = draw(n, "weight", shape_1(3), 1),
+                                  .n_images = 1};
+    EXPECT_OK(params_zero_grads(n->params));
+    tape_require_grad(n->tape, x);
+    EXPECT_OK(pair ? op_linear_pair(n->tape, x, p, y) : op_linear(n->tape, x, &p[0], &y[0]));
+    EXPECT_OK(op_softmax_ce(n->tape, y[0], &q, &loss));
+    EXPECT_OK(tape_backward(n->tape, &loss, 1, 1));
+    memcpy(dx, x->grad->data, 3 * 4 * C * sizeof *dx);
+    tape_reset(n->tape);
+}
+
+TEST(a_pair_of_which_one_output_is_used_has_that_ones_gradients)
+{
+    static float alone[3 * 4 * C], of_pair[3 * 4 * C], dw[4 * 4 * C], nothing[2 * 4 * C];
+    struct net n = open_net();
+    walk_from_first(&n, false, alone);
+    memcpy(dw, n.linear->grad, sizeof dw);
+    walk_from_first(&n, true, of_pair);
+    EXPECT(alone[0] != 0 && dw[0] != 0);
+    EXPECT_CLOSE("dx", of_pair, alone, COUNT(alone), 1e-7, 1e-7);
+    EXPECT_CLOSE("dw", n.linear->grad, dw, COUNT(dw), 1e-7, 1e-7);
+    EXPECT_CLOSE("dw of the other", n.second->grad, nothing, COUNT(nothing), 0, 0);
+    EXPECT_NEAR(n.second_bias->grad[0], 0, 0);
     close_net(&n);
 }
 

@@ -42,6 +42,10 @@ status cpu_linear(struct stream *s, const struct linear_desc *d, const void *x, 
                   const float *bias, void *y);
 status cpu_linear_pair(struct stream *s, const struct linear_pair_desc *d, const void *x,
                        const struct linear_half *half);
+status cpu_linear_pair_dx(struct stream *s, const struct linear_pair_desc *d,
+                          const struct linear_half *half, struct dx_epilogue e, void *dx);
+status cpu_linear_pair_dw(struct stream *s, const struct linear_pair_desc *d, const void *x,
+                          const struct linear_half *half);
 status cpu_linear_dx(struct stream *s, const struct linear_desc *d, const void *dy,
                      struct weights w, struct dx_epilogue e, void *dx);
 status cpu_linear_dw(struct stream *s, const struct linear_desc *d, const void *x, const void *dy,

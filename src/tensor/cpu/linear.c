@@ -32,21 +32,6 @@ status cpu_linear(struct stream *s, const struct linear_desc *d, const void *x, 
     return onednn_matmul(s, &m, x, w.data, bias, y);
 }
 
-status cpu_linear_pair(struct stream *s, const struct linear_pair_desc *d, const void *x,
-                       const struct linear_half *half)
-{
-    for (int i = 0; i < 2; i++) {
-        const struct linear_desc one = {.rows = d->rows,
-                                        .in = d->in,
-                                        .out = d->out[i],
-                                        .dtype = d->dtype,
-                                        .y_dtype = DTYPE_F32,
-                                        .bias = 1};
-        TRY(cpu_linear(s, &one, x, half[i].w, half[i].bias, half[i].y));
-    }
-    return OK;
-}
-
 status cpu_linear_dx(struct stream *s, const struct linear_desc *d, const void *dy,
                      struct weights w, struct dx_epilogue e, void *dx)
 {
@@ -80,4 +65,44 @@ status cpu_linear_dw(struct stream *s, const struct linear_desc *d, const void *
     if (dbias != NULL) TRY(onednn_column_sums(s, d->rows, d->out, d->y_dtype, dy, dbias));
     TRY(flow_of(s, d, dy, &flow));
     return onednn_matmul(s, &m, flow, x, NULL, dw);
+}
+
+// A pair is two products: joining their operands gains nothing here.
+static struct linear_desc half_of(const struct linear_pair_desc *d, int i)
+{
+    return (struct linear_desc){.rows = d->rows,
+                                .in = d->in,
+                                .out = d->out[i],
+                                .dtype = d->dtype,
+                                .y_dtype = DTYPE_F32,
+                                .bias = 1};
+}
+
+status cpu_linear_pair(struct stream *s, const struct linear_pair_desc *d, const void *x,
+                       const struct linear_half *half)
+{
+    for (int i = 0; i < 2; i++) {
+        const struct linear_desc one = half_of(d, i);
+        TRY(cpu_linear(s, &one, x, half[i].w, half[i].bias, half[i].y));
+    }
+    return OK;
+}
+
+status cpu_linear_pair_dx(struct stream *s, const struct linear_pair_desc *d,
+                          const struct linear_half *half, struct dx_epilogue e, void *dx)
+{
+    const struct linear_desc first = half_of(d, 0), second = half_of(d, 1);
+    TRY(cpu_linear_dx(s, &second, half[1].dy, half[1].w, (struct dx_epilogue){.add = e.add}, dx));
+    e.add = dx;
+    return cpu_linear_dx(s, &first, half[0].dy, half[0].w, e, dx);
+}
+
+status cpu_linear_pair_dw(struct stream *s, const struct linear_pair_desc *d, const void *x,
+                          const struct linear_half *half)
+{
+    for (int i = 0; i < 2; i++) {
+        const struct linear_desc one = half_of(d, i);
+        TRY(cpu_linear_dw(s, &one, x, half[i].dy, half[i].dw, half[i].dbias));
+    }
+    return OK;
 }

@@ -90,7 +90,6 @@ static status forward(struct stream *s, struct cudnn_graph_desc g, const void *x
 {
     const int32_t c = g.c;
     struct cudnn_operands o = {.y = y, .b = b, .z = z};
-    cuda_scratch_reset(s);
     if (g.dtype == DTYPE_BF16) g.c = padded(c);
     TRY(pad(s, g.dtype, rows_x(&g), c, g.c, x, &o.x));
     TRY(pad(s, g.dtype, rows_w(&g), c, g.c, w, &o.w));
@@ -119,38 +118,53 @@ static status data_in_steps(struct stream *s, const struct cudnn_graph_desc *g,
     return e->mask != NULL ? cuda_relu_dx(s, dtype, n, e->mask, dx, dx) : OK;
 }
 
-static status data(struct stream *s, const struct cudnn_graph_desc *g, const void *dy,
-                   const void *w, struct dx_epilogue e, void *dx)
+static status data(struct stream *s, struct cudnn_graph_desc g, const void *dy, const void *w,
+                   struct dx_epilogue e, void *dx)
 {
-    struct cudnn_graph_desc fused = *g;
+    const int32_t k = g.k, filter = g.r * g.s * g.c;
+    struct cudnn_operands o = {.z = e.add, .m = e.mask};
     const struct cudnn_plan *plan;
     void *to;
+    if (g.dtype == DTYPE_BF16) g.k = padded(k);
+    TRY(pad(s, g.dtype, rows_y(&g), k, g.k, dy, &o.y));
+    TRY(pad(s, g.dtype, 1, k * filter, g.k * filter, w, &o.w));
+    TRY(apart_from(s, &g, e.add, dx, &to));
+    o.x = to;
+    struct cudnn_graph_desc fused = g;
     fused.z = e.add != NULL;
     fused.relu = e.mask != NULL;
-    TRY(apart_from(s, g, e.add, dx, &to));
-    const struct cudnn_operands o = {.x = to, .w = w, .y = dy, .z = e.add, .m = e.mask};
     TRY(find(s, &fused, &o, &plan));
-    if (plan == NULL) return data_in_steps(s, g, &o, &e, to, dx);
+    if (plan == NULL) return data_in_steps(s, &g, &o, &e, to, dx);
     TRY(run_plan(s, plan, &o));
     if (to == dx) return OK;
-    return cuda_copy(s, dx, to, (size_t)(rows_x(g) * g->c) * dtype_bytes((enum dtype)g->dtype));
+    return cuda_copy(s, dx, to, (size_t)(rows_x(&g) * g.c) * dtype_bytes((enum dtype)g.dtype));
+}
+
+// *sum (k, r, s, c), in scratch memory, both counts of channels as in g afterwards: padded.
+static status filter_sum(struct stream *s, struct cudnn_graph_desc *g, const void *x,
+                         const void *dy, const float **sum)
+{
+    const int32_t c = g->c, k = g->k;
+    struct cudnn_operands o = {0};
+    void *to;
+    if (g->dtype == DTYPE_BF16) {
+        g->c = padded(c);
+        g->k = padded(k);
+    }
+    TRY(pad(s, g->dtype, rows_x(g), c, g->c, x, &o.x));
+    TRY(pad(s, g->dtype, rows_y(g), k, g->k, dy, &o.y));
+    TRY(cuda_scratch(s, (size_t)(rows_w(g) * g->c) * sizeof(float), &to));
+    o.w = to;
+    *sum = to;
+    return run(s, g, &o);
 }
 
 static status filter(struct stream *s, struct cudnn_graph_desc g, const void *x, const void *dy,
                      const float *scale, float *dw)
 {
     const int32_t c = g.c, k = g.k;
-    struct cudnn_operands o = {0};
-    void *sum;
-    if (g.dtype == DTYPE_BF16) {
-        g.c = padded(c);
-        g.k = padded(k);
-    }
-    TRY(pad(s, g.dtype, rows_x(&g), c, g.c, x, &o.x));
-    TRY(pad(s, g.dtype, rows_y(&g), k, g.k, dy, &o.y));
-    TRY(cuda_scratch(s, (size_t)(rows_w(&g) * g.c) * sizeof(float), &sum));
-    o.w = sum;
-    TRY(run(s, &g, &o));
+    const float *sum;
+    TRY(filter_sum(s, &g, x, dy, &sum));
     return weights_add_filter(s, k, (int64_t)g.r * g.s, c, g.c, sum, scale, dw);
 }
 
@@ -162,6 +176,7 @@ status cuda_conv2d(struct stream *s, const struct conv2d_desc *d, const void *x,
     g.b = d->bias != 0;
     g.z = d->residual != 0;
     g.relu = d->relu != 0;
+    cuda_scratch_reset(s);
     return forward(s, g, x, w.data, d->bias ? bias : NULL, d->residual ? residual : NULL, y);
 }
 
@@ -171,7 +186,7 @@ status cuda_conv2d_dx(struct stream *s, const struct conv2d_desc *d, const void 
     struct cudnn_graph_desc g = graph_of(s, d, CUDNN_GRAPH_PASS_DATA);
     if (rows_y(&g) == 0) return OK;
     cuda_scratch_reset(s);
-    return data(s, &g, dy, w.data, e, dx);
+    return data(s, g, dy, w.data, e, dx);
 }
 
 status cuda_conv2d_dw(struct stream *s, const struct conv2d_desc *d, const void *x, const void *dy,
@@ -228,29 +243,8 @@ status cuda_linear(struct stream *s, const struct linear_desc *d, const void *x,
     struct cudnn_graph_desc g = linear_of(s, d, CUDNN_GRAPH_PASS_FORWARD);
     g.b = d->bias != 0;
     g.relu = d->relu != 0;
-    return forward(s, g, x, w.data, d->bias ? bias : NULL, NULL, y);
-}
-
-// One product for both, its outputs padded to a multiple of 8.
-status cuda_linear_pair(struct stream *s, const struct linear_pair_desc *d, const void *x,
-                        const struct linear_half *half)
-{
-    if (d->rows == 0) return OK;
-    const struct linear_desc both = {.rows = d->rows,
-                                     .in = d->in,
-                                     .out = padded(d->out[0] + d->out[1]),
-                                     .dtype = d->dtype,
-                                     .y_dtype = DTYPE_F32};
-    struct cudnn_graph_desc g = linear_of(s, &both, CUDNN_GRAPH_PASS_FORWARD);
-    void *w, *b, *y;
-    g.b = 1;
     cuda_scratch_reset(s);
-    TRY(cuda_scratch(s, (size_t)(rows_w(&g) * g.c) * dtype_bytes((enum dtype)d->dtype), &w));
-    TRY(cuda_scratch(s, (size_t)g.k * sizeof(float), &b));
-    TRY(cuda_scratch(s, (size_t)(rows_y(&g) * g.k) * sizeof(float), &y));
-    TRY(weights_join(s, d, g.k, half, w, b));
-    TRY(run(s, &g, &(struct cudnn_operands){.x = x, .w = w, .b = b, .y = y}));
-    return weights_split(s, d, g.k, y, half);
+    return forward(s, g, x, w.data, d->bias ? bias : NULL, NULL, y);
 }
 
 status cuda_linear_dx(struct stream *s, const struct linear_desc *d, const void *dy,
@@ -261,7 +255,7 @@ status cuda_linear_dx(struct stream *s, const struct linear_desc *d, const void 
     const void *flow;
     cuda_scratch_reset(s);
     TRY(flow_of(s, d, dy, &flow));
-    return data(s, &g, flow, w.data, e, dx);
+    return data(s, g, flow, w.data, e, dx);
 }
 
 status cuda_linear_dw(struct stream *s, const struct linear_desc *d, const void *x, const void *dy,
@@ -275,4 +269,78 @@ status cuda_linear_dw(struct stream *s, const struct linear_desc *d, const void 
         TRY(weights_add_column_sums(s, (enum dtype)d->y_dtype, d->rows, d->out, dy, dbias));
     TRY(flow_of(s, d, dy, &flow));
     return filter(s, g, x, flow, NULL, dw);
+}
+
+// One layer for both, its outputs padded to a multiple of 8.
+static struct cudnn_graph_desc pair_of(const struct stream *s, const struct linear_pair_desc *d,
+                                       enum cudnn_graph_pass pass)
+{
+    const struct linear_desc both = {.rows = d->rows,
+                                     .in = d->in,
+                                     .out = padded(d->out[0] + d->out[1]),
+                                     .dtype = d->dtype,
+                                     .y_dtype = DTYPE_F32};
+    return linear_of(s, &both, pass);
+}
+
+// The weights of both, and the biases where b is not NULL, in scratch memory.
+static status join(struct stream *s, const struct linear_pair_desc *d,
+                   const struct cudnn_graph_desc *g, const struct linear_half *half, void **w,
+                   void **b)
+{
+    TRY(cuda_scratch(s, (size_t)(rows_w(g) * g->c) * dtype_bytes((enum dtype)d->dtype), w));
+    if (b != NULL) TRY(cuda_scratch(s, (size_t)g->k * sizeof(float), b));
+    return weights_join(s, d, g->k, half, *w, b != NULL ? *b : NULL);
+}
+
+// The gradients of both, in x's type, in scratch memory.
+static status join_flow(struct stream *s, const struct linear_pair_desc *d,
+                        const struct cudnn_graph_desc *g, const struct linear_half *half, void **dy)
+{
+    TRY(cuda_scratch(s, (size_t)(rows_y(g) * g->k) * dtype_bytes((enum dtype)d->dtype), dy));
+    return weights_join_columns(s, d, g->k, half, *dy);
+}
+
+status cuda_linear_pair(struct stream *s, const struct linear_pair_desc *d, const void *x,
+                        const struct linear_half *half)
+{
+    if (d->rows == 0) return OK;
+    struct cudnn_graph_desc g = pair_of(s, d, CUDNN_GRAPH_PASS_FORWARD);
+    void *w, *b, *y;
+    g.b = 1;
+    cuda_scratch_reset(s);
+    TRY(join(s, d, &g, half, &w, &b));
+    TRY(cuda_scratch(s, (size_t)(rows_y(&g) * g.k) * sizeof(float), &y));
+    TRY(forward(s, g, x, w, b, NULL, y));
+    return weights_split(s, d, g.k, y, half);
+}
+
+status cuda_linear_pair_dx(struct stream *s, const struct linear_pair_desc *d,
+                           const struct linear_half *half, struct dx_epilogue e, void *dx)
+{
+    if (d->rows == 0) return OK;
+    const struct cudnn_graph_desc g = pair_of(s, d, CUDNN_GRAPH_PASS_DATA);
+    void *w, *dy;
+    cuda_scratch_reset(s);
+    TRY(join(s, d, &g, half, &w, NULL));
+    TRY(join_flow(s, d, &g, half, &dy));
+    return data(s, g, dy, w, e, dx);
+}
+
+status cuda_linear_pair_dw(struct stream *s, const struct linear_pair_desc *d, const void *x,
+                           const struct linear_half *half)
+{
+    if (d->rows == 0) return OK;
+    struct cudnn_graph_desc g = pair_of(s, d, CUDNN_GRAPH_PASS_FILTER);
+    const float *sum;
+    void *dy;
+    cuda_scratch_reset(s);
+    TRY(join_flow(s, d, &g, half, &dy));
+    TRY(filter_sum(s, &g, x, dy, &sum));
+    for (int i = 0; i < 2; i++) {
+        TRY(weights_add_filter(s, d->out[i], 1, d->in, g.c, sum, NULL, half[i].dw));
+        TRY(weights_add_column_sums(s, DTYPE_F32, d->rows, d->out[i], half[i].dy, half[i].dbias));
+        sum += (int64_t)d->out[i] * g.c;
+    }
+    return OK;
 }

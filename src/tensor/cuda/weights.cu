@@ -26,6 +26,7 @@ struct halves {
     const void *w[2];
     const float *b[2];
     float *y[2];
+    const float *dy[2];
     int32_t out[2], in;
 };
 
@@ -37,7 +38,7 @@ template <class T> static __global__ void join_rows(struct halves h, int32_t k, 
     for (int64_t i = thread_number(); i < n; i += thread_count()) {
         w[i] = joined_at(i, static_cast<const T *>(h.w[0]), n_first, static_cast<const T *>(h.w[1]),
                          n_second);
-        if (i < k) b[i] = joined_at(i, h.b[0], h.out[0], h.b[1], h.out[1]);
+        if (b != nullptr && i < k) b[i] = joined_at(i, h.b[0], h.out[0], h.b[1], h.out[1]);
     }
 }
 
@@ -52,6 +53,16 @@ static __global__ void split_columns(struct halves h, int64_t rows, int32_t k, c
             h.y[0][row * h.out[0] + column] = v;
         else
             h.y[1][row * h.out[1] + second] = v;
+    }
+}
+
+template <class T>
+static __global__ void join_columns(struct halves h, int64_t rows, int32_t k, T *dy)
+{
+    for (int64_t i = thread_number(); i < rows * k; i += thread_count()) {
+        const int64_t row = i / k;
+        dy[i] = from_float<T>(joined_at(i % k, h.dy[0] + row * h.out[0], h.out[0],
+                                        h.dy[1] + row * h.out[1], h.out[1]));
     }
 }
 
@@ -114,6 +125,7 @@ static struct halves halves_of(const struct linear_pair_desc *d, const struct li
     return {{of_each[0].w.data, of_each[1].w.data},
             {of_each[0].bias, of_each[1].bias},
             {of_each[0].y, of_each[1].y},
+            {of_each[0].dy, of_each[1].dy},
             {d->out[0], d->out[1]},
             d->in};
 }
@@ -136,6 +148,18 @@ extern "C" status weights_split(struct stream *s, const struct linear_pair_desc 
     LAUNCH(split_columns, blocks_for(n), THREADS, 0, cuda_native(s), halves_of(d, of_each),
            static_cast<int64_t>(d->rows), k, joined);
     return LAUNCHED();
+}
+
+extern "C" status weights_join_columns(struct stream *s, const struct linear_pair_desc *d,
+                                       int32_t k, const struct linear_half *of_each, void *dy)
+{
+    return with_dtype(static_cast<enum dtype>(d->dtype), "joined gradients", [&](auto zero) {
+        using T = decltype(zero);
+        LAUNCH(join_columns<T>, blocks_for(static_cast<int64_t>(d->rows) * k), THREADS, 0,
+               cuda_native(s), halves_of(d, of_each), static_cast<int64_t>(d->rows), k,
+               static_cast<T *>(dy));
+        return LAUNCHED();
+    });
 }
 
 extern "C" status weights_add_filter(struct stream *s, int64_t k, int64_t rs, int32_t c,

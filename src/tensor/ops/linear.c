@@ -81,29 +81,83 @@ status op_linear(struct tape *t, struct tensor *x, const struct linear_params *p
                                                 .relu = p->relu});
 }
 
+struct pair_attr {
+    struct linear_pair_desc desc;
+    struct param *w[2];
+};
+
+static status pair_backward(struct tape *t, struct node *n)
+{
+    const struct device *d = tape_device(t);
+    const struct pair_attr *a = n->attr;
+    struct linear_half half[2];
+    struct op_sum sum;
+    if (a->desc.rows == 0) return OK;
+    for (int i = 0; i < 2; i++) {
+        const struct param *w = n->param[2 * i], *bias = n->param[2 * i + 1];
+        void *dy;
+        TRY(op_grad_zeroed(t, i == 0 ? n->out : n->also, &dy)); // one may have none yet
+        half[i] = (struct linear_half){.w = op_weights(a->w[i]),
+                                       .dy = dy,
+                                       .dw = w != NULL ? w->grad : NULL,
+                                       .dbias = bias != NULL ? bias->grad : NULL};
+    }
+    double begin = profile_begin();
+    if (half[0].dw != NULL)
+        TRY(d->ops->linear_pair_dw(d->stream, &a->desc, n->saved[0]->data, half));
+    profile_end(begin, PROFILE_KIND_PART, "linear weights", n->out->name);
+    tape_done_with(t, n, 0);
+    begin = profile_begin();
+    TRY(op_sum_begin(t, n->in[0], &sum));
+    if (sum.data == NULL) return OK;
+    TRY(d->ops->linear_pair_dx(d->stream, &a->desc, half, sum.epilogue, sum.data));
+    op_sum_end(t, &sum);
+    profile_end(begin, PROFILE_KIND_PART, "linear data", n->out->name);
+    return OK;
+}
+
+static const struct op op_pair = {.name = "linear_pair", .backward = pair_backward};
+
+static status record_pair(struct tape *t, struct tensor *x, const struct linear_params p[2],
+                          const struct pair_attr *a, struct tensor *y[2])
+{
+    struct tensor *saved[] = {op_trains(t, p[0].w) ? x : NULL};
+    return tape_record(
+        t, &(struct tape_record){.op = &op_pair,
+                                 .in = &x,
+                                 .n_in = 1,
+                                 .saved = saved,
+                                 .n_saved = 1,
+                                 .out = y[0],
+                                 .also = y[1],
+                                 .params = (struct param *[]){p[0].w, p[0].bias, p[1].w, p[1].bias},
+                                 .n_params = 4,
+                                 .attr = a,
+                                 .attr_bytes = sizeof *a});
+}
+
 status op_linear_pair(struct tape *t, struct tensor *x, const struct linear_params p[2],
                       struct tensor *y[2])
 {
     const struct device *d = tape_device(t);
-    struct linear_pair_desc desc = {0};
+    struct pair_attr a = {0};
     struct linear_half half[2];
-    ASSERT(!tape_recording(t));
     for (int i = 0; i < 2; i++) {
         struct linear_desc one;
         float *bias;
         ASSERT(p[i].bias != NULL && p[i].fp32_out && !p[i].relu && p[i].w->scale == NULL);
+        // linear_pair_dw gives all four gradients.
+        ASSERT(p[i].w->trainable == p[0].w->trainable && p[i].bias->trainable == p[0].w->trainable);
         TRY(describe(t, x, &p[i], &one));
         TRY(op_check_param("linear", p[i].name, p[i].bias, one.out, &bias));
         TRY(tape_tensor(t, p[i].name, DTYPE_F32, shape_2(one.rows, one.out), &y[i]));
-        desc.rows = one.rows;
-        desc.in = one.in;
-        desc.dtype = one.dtype;
-        desc.out[i] = one.out;
+        a.desc.rows = one.rows;
+        a.desc.in = one.in;
+        a.desc.dtype = one.dtype;
+        a.desc.out[i] = one.out;
+        a.w[i] = p[i].w;
         half[i] = (struct linear_half){.w = op_weights(p[i].w), .bias = bias, .y = y[i]->data};
     }
-    if (desc.rows == 0) return OK;
-    double begin = profile_begin();
-    TRY(d->ops->linear_pair(d->stream, &desc, x->data, half));
-    profile_end(begin, PROFILE_KIND_FORWARD, "linear", p[0].name);
-    return OK;
+    if (a.desc.rows > 0) TRY(d->ops->linear_pair(d->stream, &a.desc, x->data, half));
+    return record_pair(t, x, p, &a, y);
 }
