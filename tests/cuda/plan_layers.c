@@ -59,6 +59,7 @@ static void layer(const struct walk *k, int n, int h, int w, int c, int out, int
     if (backward == FROZEN) return;
     g.b = g.z = g.relu = 0;
     g.y_dtype = k->dtype;
+    g.k = padded(k, out);
     if (backward != WEIGHTS) {
         g.pass = CUDNN_GRAPH_PASS_DATA;
         g.z = backward == ADDED || backward == LAST;
@@ -68,7 +69,6 @@ static void layer(const struct walk *k, int n, int h, int w, int c, int out, int
     }
     g.z = g.relu = 0;
     g.c = padded(k, c);
-    g.k = padded(k, out);
     g.pass = CUDNN_GRAPH_PASS_FILTER;
     add(k->to, &g);
 }
@@ -125,12 +125,10 @@ static void basic(const struct walk *k, struct place *at, int width, int stride,
 static void heads(const struct walk *k, int rpn_rows, int roi_rows)
 {
     rows(k, rpn_rows, 3 * 3 * 256, 256, B | RELU, FIRST); // the RPN's 3x3 on sampled anchors
-    rows(k, rpn_rows, 256, 3, B | TO_FP32, LAST);
-    rows(k, rpn_rows, 256, 12, B | TO_FP32, FIRST);
+    rows(k, rpn_rows, 256, 16, B | TO_FP32, ONLY);        // 3 + 12 and one of zeros
     rows(k, roi_rows, 7 * 7 * 256, 1024, B | RELU, FIRST);
     rows(k, roi_rows, 1024, 1024, B | RELU, ONLY);
-    rows(k, roi_rows, 1024, 91, B | TO_FP32, LAST);
-    rows(k, roi_rows, 1024, 4 * 91, B | TO_FP32, FIRST);
+    rows(k, roi_rows, 1024, 456, B | TO_FP32, ONLY); // 91 + 364 and one of zeros
 }
 
 // level: 0 for the finest map, which the stages trained here begin above; 4 has no lateral.
