@@ -74,7 +74,8 @@ static status check_resume(struct trainer *t, const struct resume *resume)
     return OK;
 }
 
-// Weights are drawn by every worker alike; what comes from files, rank zero reads.
+// Weights are drawn by every worker alike; what comes from files, rank zero reads. A checkpoint
+// holds all of them: nothing is drawn for it to replace.
 static status build_own_model(struct trainer *t, const struct resume *resume)
 {
     const struct config *c = t->config;
@@ -82,7 +83,7 @@ static status build_own_model(struct trainer *t, const struct resume *resume)
     TRY(team_create(c, label_set_n_outputs(&t->labels), t->comm, &t->team));
     TRY(team_prepare_training(t->team));
     describe_layout(t);
-    TRY(team_init_weights(t->team, (uint64_t)c->train.seed));
+    if (resume->folder == NULL) TRY(team_init_weights(t->team, (uint64_t)c->train.seed));
     if (comm_rank(t->comm) != 0) return OK;
     TRY(check_resume(t, resume));
     return load_weights(t, resume);
