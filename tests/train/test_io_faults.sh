@@ -5,9 +5,16 @@
 # resume finds leads to the weights of a run that was left alone. See support/fault_io.c.
 . "${SHOAL_SOURCE_DIR:?}/tests/train/small_run.sh"
 export OMP_NUM_THREADS=1
-n_places=${N_PLACES:-4} # of each kind; 0: all
+# Four places of each kind; with PASSES set all, in that many rounds, so that what is cut short has
+# been everywhere: round r takes r, r + PASSES, ...
+passes=${PASSES:-0}
 make_small_set
 settings=(optimizer.name=sgd checkpoint.every_steps=1 checkpoint.keep=2 train.batch=1)
+# The body's weights stay as they are: a step costs little, a checkpoint has the same files.
+expect 0 "weights to begin with" "$shoal" train small.yaml "${settings[@]}" model.norm=bn \
+  train.max_steps=1 train.out_dir=init eval.every_epochs=0
+settings+=(model.norm=frozen_bn model.trainable_stages=0
+  train.init="$work/init/checkpoints/latest/model.safetensors")
 train=("$shoal" train small.yaml "${settings[@]}" --resume auto)
 
 # faulty KIND AT FOR COMMAND...: its faults are in $work/faults.
@@ -23,6 +30,13 @@ expect 0 "two steps" "${train[@]}" train.max_steps=2
 cp -r out base
 expect 0 "the run left alone" "${train[@]}" train.max_steps=4
 mv out alone
+
+# The checkpoints' files are never written to again: links will do.
+begin_from_base() {
+  rm -rf out out.gone
+  cp -al base out
+  cp --remove-destination base/*.json* out
+}
 
 check_words() { # CODE WHAT
   grep -qv '^shoal: ' log && fail "$2: foreign words: $(grep -v -m 3 '^shoal: ' log)"
@@ -42,8 +56,7 @@ check_words() { # CODE WHAT
 # strike KIND AT FOR
 strike() {
   local what="$1 at call $2 for $3" code
-  rm -rf out out.gone
-  cp -r base out
+  begin_from_base
   faulty "$1" "$2" "$3" "${train[@]}" train.max_steps=4 >log 2>&1
   code=$?
   check_words $code "$what"
@@ -66,18 +79,35 @@ strike() {
   [ $n_failed -eq 0 ] || { cat faults log.struck log; finish; }
 }
 
-n_struck=0
-for kind in full sync short eintr vanish; do
-  rm -rf out
-  cp -r base out
-  expect 0 "counting calls" faulty $kind 0 1 "${train[@]}" train.max_steps=4
-  n_calls=$(sed -n 's/ calls$//p' faults)
-  [ "${n_calls:-0}" -gt 3 ] || fail "$kind: ${n_calls:-no} calls counted"
-  step=$((n_places > 0 ? (n_calls + n_places - 1) / n_places : 1))
-  for ((at = n_places > 0 ? 1 + RANDOM % step : 1; at <= n_calls; at += step)); do
-    strike $kind "$at" 1
-    [ $kind != full ] || strike $kind "$at" 1000000
+kinds=(full sync short eintr vanish)
+declare -A n_calls
+for kind in "${kinds[@]}"; do
+  begin_from_base
+  expect 0 "counting calls" faulty "$kind" 0 1 "${train[@]}" train.max_steps=4
+  n_calls[$kind]=$(sed -n 's/ calls$//p' faults)
+  [ "${n_calls[$kind]:-0}" -gt 3 ] || fail "$kind: ${n_calls[$kind]:-no} calls counted"
+  echo "$kind: ${n_calls[$kind]} calls"
+done
+
+# strike_all KIND FIRST STEP
+strike_all() {
+  local at
+  for ((at = $2; at <= n_calls[$1]; at += $3)); do
+    strike "$1" "$at" 1
+    [ "$1" != full ] || strike "$1" "$at" 1000000
   done
+}
+
+n_struck=0
+if [ "$passes" -eq 0 ]; then
+  for kind in "${kinds[@]}"; do
+    step=$(((n_calls[$kind] + 3) / 4))
+    strike_all "$kind" $((1 + RANDOM % step)) $step
+  done
+fi
+for ((pass = 1; pass <= passes; pass++)); do
+  for kind in "${kinds[@]}"; do strike_all "$kind" $pass "$passes"; done
+  echo "pass $pass of $passes: $n_struck faults so far"
 done
 echo "$n_struck faults struck"
 [ "$n_struck" -gt 10 ] || fail "only $n_struck faults struck"
@@ -88,7 +118,7 @@ expect 1 "a read-only out_dir" faulty readonly 1 1000000 "${train[@]}" train.max
 has_errors 1
 has "out"
 has_not "step 1"
-cp -r base out
+begin_from_base
 expect 1 "a read-only out_dir with checkpoints" faulty readonly 1 1000000 "${train[@]}" train.max_steps=4
 has_errors 1
 expect 0 "the resume" "${train[@]}" train.max_steps=4
