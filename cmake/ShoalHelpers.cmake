@@ -42,6 +42,14 @@ function(shoal_sanitized_program name)
   endif()
 endfunction()
 
+# A library of tests that computes on one thread, on memory of its caller's: the thread sanitizer has
+# nothing to see there and would take most of the test's time.
+function(shoal_one_threaded name)
+  if(SHOAL_SANITIZE MATCHES thread)
+    target_compile_options(${name} PRIVATE -fno-sanitize=thread)
+  endif()
+endfunction()
+
 # What a test's environment holds: where the program and the sources lie, and, in a thread sanitizer
 # build, Archer, which tells the sanitizer what OpenMP's barriers order (without it every loop looks
 # like a race). Memory that only foreign libraries touch is not ours to judge; ci/tsan.supp holds
