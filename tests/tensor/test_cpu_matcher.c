@@ -1,6 +1,7 @@
 // Matching: hand-worked cases, a reference that does hold the matrix, torchvision's labels.
-#include "tensor/cpu/matcher.h"
+#include "tensor/cpu/matcher_many.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "core/mem.h"
@@ -19,6 +20,14 @@ static void match_boxes(struct matcher_params q, int32_t n, const float (*boxes)
 {
     struct matcher_boxes b = {fill, boxes, n};
     EXPECT_OK(matcher_match(&q, &b, n_gt, gt, match));
+}
+
+// The other way to the same answer.
+static void match_many(struct matcher_params q, int32_t n, const float (*boxes)[4], int32_t n_gt,
+                       const float (*gt)[4], int32_t *match)
+{
+    struct matcher_boxes b = {fill, boxes, n};
+    EXPECT_OK(matcher_many_match(&q, &b, n_gt, gt, match));
 }
 
 static const struct matcher_params rpn = {0.7F, 0.3F, true, 1}, roi = {0.5F, 0.5F, false, 1};
@@ -99,7 +108,7 @@ TEST(ground_truth_that_nothing_overlaps_ties_with_every_box)
     EXPECT_EQ(match[1], 0);
 }
 
-// The definition, with the matrix.
+// The definition, with the matrix. Two boxes without area have no IoU.
 static void match_by_matrix(struct matcher_params q, int32_t n, const float (*boxes)[4],
                             int32_t n_gt, const float (*gt)[4], int32_t *match)
 {
@@ -111,9 +120,11 @@ static void match_by_matrix(struct matcher_params q, int32_t n, const float (*bo
         best[i] = 0;
         for (int32_t g = 0; g < n_gt; g++) {
             iou[i * n_gt + g] = boxes_iou(gt[g], boxes[i]);
+            if (isnan(iou[i * n_gt + g])) iou[i * n_gt + g] = -1;
             if (iou[i * n_gt + g] > iou[i * n_gt + best[i]]) best[i] = g;
         }
         float v = iou[i * n_gt + best[i]];
+        if (v < 0) v = 0;
         match[i] = v < q.bg_iou ? MATCHER_BELOW : v < q.fg_iou ? MATCHER_BETWEEN : best[i];
     }
     for (int32_t g = 0; g < n_gt && q.low_quality; g++) {
@@ -138,20 +149,29 @@ static void random_boxes(uint64_t key, int32_t n, float range, float side, float
         }
 }
 
+enum { MAX_BOXES = 3000, MAX_GT = 1000 };
+static float drawn[MAX_BOXES][4], truth[MAX_GT][4];
+
+static void compare_all(int32_t n, int32_t n_gt, int threads)
+{
+    static int32_t got[MAX_BOXES], many[MAX_BOXES], want[MAX_BOXES];
+    struct matcher_params kinds[] = {rpn, roi, {0.5F, 0.0F, true, 1}, {0.4F, 0.1F, true, 1}};
+    for (size_t k = 0; k < COUNT(kinds); k++) {
+        struct matcher_params q = kinds[k];
+        q.threads = threads;
+        match_boxes(q, n, (const float(*)[4])drawn, n_gt, (const float(*)[4])truth, got);
+        match_many(q, n, (const float(*)[4])drawn, n_gt, (const float(*)[4])truth, many);
+        match_by_matrix(q, n, (const float(*)[4])drawn, n_gt, (const float(*)[4])truth, want);
+        EXPECT(memcmp(got, want, (size_t)n * sizeof *got) == 0);
+        EXPECT(memcmp(many, want, (size_t)n * sizeof *many) == 0);
+    }
+}
+
 static void compare(uint64_t seed, int32_t n, int32_t n_gt, float range, int threads)
 {
-    static float boxes[3000][4], gt[40][4];
-    static int32_t got[3000], want[3000];
-    random_boxes(rng_key(seed, 0, 0, RNG_PURPOSE_TEST), n, range, 30, boxes);
-    random_boxes(rng_key(seed, 1, 0, RNG_PURPOSE_TEST), n_gt, range, 40, gt);
-    struct matcher_params q = rpn;
-    for (int round = 0; round < 2; round++) {
-        q.threads = threads;
-        match_boxes(q, n, (const float(*)[4])boxes, n_gt, (const float(*)[4])gt, got);
-        match_by_matrix(q, n, (const float(*)[4])boxes, n_gt, (const float(*)[4])gt, want);
-        EXPECT(memcmp(got, want, (size_t)n * sizeof *got) == 0);
-        q = roi;
-    }
+    random_boxes(rng_key(seed, 0, 0, RNG_PURPOSE_TEST), n, range, 30, drawn);
+    random_boxes(rng_key(seed, 1, 0, RNG_PURPOSE_TEST), n_gt, range, 40, truth);
+    compare_all(n, n_gt, threads);
 }
 
 TEST(agrees_with_the_matrix)
@@ -163,16 +183,86 @@ TEST(agrees_with_the_matrix)
         compare(seed, 1, 5, 30, 2);
         compare(seed, 40, 1, 3000, 1); // ground truth that often nothing overlaps
     }
+    compare(7, 1500, 1000, 100, 2);
+    compare(8, 257, 1000, 2000, 2);
+}
+
+// Sides that are no whole numbers: roundings differ from box to box.
+TEST(agrees_with_the_matrix_where_sides_are_fractions)
+{
+    for (uint64_t seed = 0; seed < 2; seed++) {
+        uint64_t key = rng_key(seed, 2, 0, RNG_PURPOSE_TEST);
+        for (uint64_t i = 0; i < MAX_BOXES + MAX_GT; i++) {
+            float *box = i < MAX_BOXES ? drawn[i] : truth[i - MAX_BOXES];
+            for (uint64_t axis = 0; axis < 2; axis++) {
+                float side = rng_uniform(key, 4 * i + axis + 2);
+                box[axis] = (seed == 0 ? 1000 : 30) * rng_uniform(key, 4 * i + axis);
+                box[axis + 2] = box[axis] + 500 * side * side * side;
+            }
+        }
+        compare_all(MAX_BOXES / 2, MAX_GT, 1 + (int)seed % 2);
+    }
+}
+
+TEST(agrees_with_the_matrix_where_boxes_are_odd)
+{
+    static const float odd[][4] = {{10, 10, 42, 42}, {5, 5, 5, 5},        {5, 5, 30, 5},
+                                   {0, 0, 0, 0},     {0, 0, 800, 800},    {10, 10, 42, 42},
+                                   {7, 0, 7, 800},   {900, 900, 901, 901}};
+    for (size_t kind = 0; kind <= COUNT(odd); kind++) { // all of one kind, then all kinds
+        bool mixed = kind == COUNT(odd);
+        for (int32_t i = 0; i < 700; i++) {
+            size_t pick = mixed ? (size_t)(i * 7 % 11) % COUNT(odd) : kind;
+            memcpy(truth[i], odd[pick], sizeof truth[i]);
+            memcpy(drawn[i], odd[(size_t)i % COUNT(odd)], sizeof drawn[i]);
+            drawn[i][2] += (float)(i % 3);
+        }
+        compare_all(700, 700, 2);
+        compare_all(2, 1, 1); // without area both, and one that has it
+        compare_all(17, 16, 1);
+        compare_all(16, 257, 1);
+    }
+}
+
+// Loops over all pairs take minutes.
+TEST(a_hundred_thousand_boxes_of_ground_truth_take_a_second)
+{
+    enum { N_GT = 100000, N = 50000 };
+    float(*crowd)[4], (*anchors)[4];
+    int32_t *match;
+    EXPECT_OK(mem_alloc(&crowd, N_GT));
+    EXPECT_OK(mem_alloc(&anchors, N));
+    EXPECT_OK(mem_alloc(&match, N_GT));
+    for (int same = 0; same < 2; same++) {
+        random_boxes(rng_key(9, 0, 0, RNG_PURPOSE_TEST), N_GT, same ? 1 : 800, same ? 1 : 300,
+                     crowd);
+        random_boxes(rng_key(9, 1, 0, RNG_PURPOSE_TEST), N, 800, 300, anchors);
+        match_boxes(rpn, N, (const float(*)[4])anchors, N_GT, (const float(*)[4])crowd, match);
+        match_boxes(roi, N_GT, (const float(*)[4])crowd, N_GT, (const float(*)[4])crowd, match);
+        int32_t strangers = 0; // each is matched to itself, or to one before that is the same
+        for (int32_t i = 0; i < N_GT; i++)
+            strangers += match[i] < 0 || match[i] > i ||
+                         memcmp(crowd[match[i]], crowd[i], sizeof crowd[i]) != 0;
+        EXPECT_EQ(strangers, 0);
+    }
+    mem_free(match);
+    mem_free(anchors);
+    mem_free(crowd);
 }
 
 TEST(no_memory_is_an_error)
 {
-    const float gt[1][4] = {{0, 0, 1, 1}};
-    struct matcher_boxes b = {fill, gt, 1};
+    const float one[1][4] = {{0, 0, 1, 1}};
+    struct matcher_boxes b = {fill, one, 1};
     int32_t match;
     mem_fail_at(1);
-    EXPECT_STATUS(matcher_match(&rpn, &b, 1, gt, &match), E_NOMEM);
+    EXPECT_STATUS(matcher_match(&rpn, &b, 1, one, &match), E_NOMEM);
+    for (int64_t at = 1; at <= 9; at++) {
+        mem_fail_at(at);
+        EXPECT_STATUS(matcher_many_match(&rpn, &b, 1, one, &match), E_NOMEM);
+    }
     mem_fail_at(0);
+    EXPECT_OK(matcher_many_match(&rpn, &b, 1, one, &match));
 }
 
 TEST(torchvision_matches_alike)

@@ -51,4 +51,5 @@ pack_boxes
 train_boxes
 boxes 1000000 '%d, %d, 3, 4'
 pack_boxes
+train_boxes
 report

@@ -8,6 +8,7 @@
 
 #include "core/mem.h"
 #include "core/simd.h"
+#include "tensor/cpu/matcher_many.h"
 
 enum { LANES = 16 };
 
@@ -181,6 +182,7 @@ status matcher_match(const struct matcher_params *q, const struct matcher_boxes 
         for (int32_t i = 0; i < boxes->n; i++) match[i] = MATCHER_BELOW;
         return OK;
     }
+    if (n_gt >= MATCHER_MANY && boxes->n > 0) return matcher_many_match(q, boxes, n_gt, gt, match);
     struct job job = {.q = q,
                       .boxes = boxes,
                       .n_gt = n_gt,
