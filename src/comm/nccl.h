@@ -3,9 +3,10 @@
 #ifndef SHOAL_COMM_NCCL_H
 #define SHOAL_COMM_NCCL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
-// Its version as "2.28.9", or why it cannot be used as "missing: ...". Never fails.
-void nccl_describe(char *text, size_t bytes);
+// Whether it can be used: its version as "2.28.9", or why not as "missing: ...".
+bool nccl_describe(char *text, size_t bytes);
 
 #endif

@@ -5,9 +5,10 @@
 
 #ifndef SHOAL_CUDA
 
-void nccl_describe(char *text, size_t bytes)
+bool nccl_describe(char *text, size_t bytes)
 {
     (void)snprintf(text, bytes, "missing: this program was built without a GPU backend");
+    return false;
 }
 
 #else
@@ -88,16 +89,17 @@ status nccl_library_check(const struct nccl_library *l, ncclResult_t code, const
     return E_COMM;
 }
 
-void nccl_describe(char *text, size_t bytes)
+bool nccl_describe(char *text, size_t bytes)
 {
     struct nccl_library *l = NULL;
-    if (nccl_library_open(&l) == OK) {
-        nccl_library_version(l, text, bytes);
-    } else {
+    if (nccl_library_open(&l) != OK) {
         (void)snprintf(text, bytes, "missing: %s", error_text());
         error_clear();
+        return false;
     }
+    nccl_library_version(l, text, bytes);
     nccl_library_close(l);
+    return true;
 }
 
 #endif

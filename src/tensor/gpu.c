@@ -7,8 +7,14 @@
 
 void gpu_find(struct gpu_list *out)
 {
-    *out = (struct gpu_list){.runtime = "none", .driver = "none", .library = "none"};
+    *out = (struct gpu_list){.runtime = "none", .driver = "none"};
     (void)snprintf(out->reason, sizeof out->reason, "this program was built without a GPU backend");
+}
+
+bool gpu_describe_library(char text[GPU_TEXT_BYTES])
+{
+    (void)snprintf(text, GPU_TEXT_BYTES, "missing: this program was built without a GPU backend");
+    return false;
 }
 
 status gpu_open(int number, bool tf32, bool deterministic, struct stream **out)

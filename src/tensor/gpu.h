@@ -17,14 +17,14 @@ struct gpu_list {
     bool built; // this program has a GPU backend
     int n;
     struct gpu gpu[GPU_MAX];
-    char reason[GPU_TEXT_BYTES]; // why n is 0
-    // "13.0", "none"; what is missing for a library, and why, in place of its version.
-    char runtime[GPU_TEXT_BYTES], driver[GPU_TEXT_BYTES], library[GPU_TEXT_BYTES];
-    bool usable; // n > 0, and every library that the backend needs can be opened
+    char reason[GPU_TEXT_BYTES];                          // why n is 0
+    char runtime[GPU_TEXT_BYTES], driver[GPU_TEXT_BYTES]; // "13.0", "none"
 };
 
 // Never fails: what cannot be asked is said in the texts.
 void gpu_find(struct gpu_list *out);
+// Whether cuDNN can be used: its version as "9.19.0", or why not as "missing: ...".
+bool gpu_describe_library(char text[GPU_TEXT_BYTES]);
 // Device number n of gpu_find. tf32: fp32 convolutions and products may round their inputs to TF32;
 // deterministic: only engines that always give the same bits. Errors: E_UNSUPPORTED where there is
 // no such device or a library is missing; E_DEVICE.

@@ -26,9 +26,10 @@ static void print_gpus(const struct gpu_list *l)
     if (l->n == 0) printf("gpu      none: %s\n", l->reason);
     if (!l->built) return;
     printf("CUDA     %s built in; driver for CUDA: %s\n", l->runtime, l->driver);
-    printf("cuDNN    %s\n", l->library);
-    char nccl[512];
-    nccl_describe(nccl, sizeof nccl);
+    char library[GPU_TEXT_BYTES], nccl[512];
+    (void)gpu_describe_library(library);
+    printf("cuDNN    %s\n", library);
+    (void)nccl_describe(nccl, sizeof nccl);
     printf("NCCL     %s\n", nccl);
 }
 

@@ -8,6 +8,7 @@
 #include "core/mem.h"
 #include "core/rng.h"
 #include "train/command.h"
+#include "train/device_choice.h"
 
 struct difference {
     char first[512]; // key and both values
@@ -67,15 +68,16 @@ static void speak_for_all(const struct comm *comm, status st)
     error_clear();
 }
 
-static status run(struct comm *comm, const struct config *c, status ready, command_run_body body,
+static status run(struct comm *comm, struct config *c, status ready, command_run_body body,
                   void *context)
 {
     TRY(comm_all_ok(comm, ready));
     TRY(agree(c, comm));
+    TRY(device_choice_settle(c, comm));
     return body(context, c, comm);
 }
 
-status command_run(const struct config *c, status loaded, command_run_body body, void *context)
+status command_run(struct config *c, status loaded, command_run_body body, void *context)
 {
     static const struct config_comm_params standard = {.backend = CONFIG_COMM_AUTO,
                                                        .timeout_s = 300};

@@ -3,6 +3,7 @@
 
 #include "core/mem.h"
 #include "io/transform.h"
+#include "train/device_choice.h"
 #include "train/weights.h"
 
 // What the training machine was like says nothing about this one.
@@ -37,6 +38,7 @@ static status read_settings(struct predictor *p, const char *weights, const char
 
 static status build(struct predictor *p, const char *weights, struct comm *comm)
 {
+    TRY(device_choice_settle(&p->config, comm));
     TRY(replica_create(&p->config, label_set_n_outputs(&p->labels), comm, 0, &p->replica));
     TRY(weights_load(detector_params(p->replica->model), weights, WEIGHTS_MODE_EXACT));
     return detector_refresh(p->replica->model);

@@ -33,14 +33,14 @@ static status open_gpu(const struct config *c, const struct comm *comm, int lane
                            c->train.deterministic, out);
 }
 
-// auto is the CPU: the GPU backend is to be asked for by name until it has been seen to run.
 status replica_open_device(const struct config *c, const struct comm *comm, int lane,
                            struct device **out)
 {
     if (c->train.device == CONFIG_DEVICE_CUDA) return open_gpu(c, comm, lane, out);
+    ASSERT(c->train.device == CONFIG_DEVICE_CPU);
     REQUIRE(c->comm.backend != CONFIG_COMM_NCCL, E_ARG,
-            "comm.backend: nccl is for GPUs; with train.device=auto, which is the CPU here, want "
-            "auto, self or mpi");
+            "comm.backend: nccl is for GPUs; train.device=auto is the CPU here: want auto, self or "
+            "mpi");
     REQUIRE(c->train.precision != CONFIG_PRECISION_TF32, E_UNSUPPORTED,
             "train.precision tf32 exists on GPUs only; use fp32 or bf16");
     enum dtype compute = c->train.precision == CONFIG_PRECISION_BF16 ? DTYPE_BF16 : DTYPE_F32;

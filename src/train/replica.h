@@ -53,8 +53,8 @@ struct replica {
     struct replica_graphs *graphs; // NULL: nothing is captured
 };
 
-// Opens the device that c->train.device names for device number lane of this rank. E_UNSUPPORTED
-// for cuda in a build or on a machine without it.
+// Opens the device that c->train.device names (auto: device_choice.h comes before) for device
+// number lane of this rank. E_UNSUPPORTED for cuda in a build or on a machine without it.
 MUST_USE status replica_open_device(const struct config *c, const struct comm *comm, int lane,
                                     struct device **out);
 // Opens it, and builds the model with zero weights.

@@ -45,7 +45,7 @@ model:
   roi: {batch_per_image: 16, hidden: 32, score_threshold: 0.01}
 input: {min_size: 64, max_size: 64}
 data: {train: data/train, val: data/val, workers: 1}
-train: {epochs: 2, batch: 2, micro_batch: 1, threads: 1, out_dir: out}
+train: {epochs: 2, batch: 2, micro_batch: 1, threads: 1, device: cpu, out_dir: out}
 optimizer: {name: adamw, lr: 0.001, lr_for_batch: 0, clip_norm: 10.0}
 schedule: {name: constant, warmup_steps: 2}
 checkpoint: {every_steps: 2, keep: 3}

@@ -49,7 +49,6 @@ static void read_device(int i, struct gpu *out)
 void gpu_find(struct gpu_list *out)
 {
     int driver = 0;
-    struct cudnn_library *cudnn = NULL;
     *out = (struct gpu_list){.built = true};
     write_version(CUDART_VERSION, out->runtime);
     if (cudaDriverGetVersion(&driver) != cudaSuccess) driver = 0;
@@ -57,15 +56,19 @@ void gpu_find(struct gpu_list *out)
     out->n = count_devices(out->reason);
     if (out->n > GPU_MAX) out->n = GPU_MAX;
     for (int i = 0; i < out->n; i++) read_device(i, &out->gpu[i]);
-    out->usable = out->n > 0;
-    if (cudnn_library_open(&cudnn) == OK) {
-        cudnn_library_version(cudnn, out->library, sizeof out->library);
-        cudnn_library_close(cudnn);
-    } else {
-        out->usable = false;
-        (void)snprintf(out->library, sizeof out->library, "missing: %.200s", error_text());
+}
+
+bool gpu_describe_library(char text[GPU_TEXT_BYTES])
+{
+    struct cudnn_library *cudnn = NULL;
+    if (cudnn_library_open(&cudnn) != OK) {
+        (void)snprintf(text, GPU_TEXT_BYTES, "missing: %.200s", error_text());
         error_clear();
+        return false;
     }
+    cudnn_library_version(cudnn, text, GPU_TEXT_BYTES);
+    cudnn_library_close(cudnn);
+    return true;
 }
 
 status gpu_open(int number, bool tf32, bool deterministic, struct stream **out)
