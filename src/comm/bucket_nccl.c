@@ -50,6 +50,7 @@ void bucket_nccl_describe(const struct buckets *b, char *text, size_t bytes)
 
 #else
 
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "comm/nccl_internal.h"
@@ -60,6 +61,7 @@ struct bucket_nccl {
     struct nccl_library *library;
     struct nccl_watch *watch;
     ncclUniqueId id;
+    atomic_bool failed; // a lane's call: the others' sums will never be whole
 };
 
 status bucket_nccl_start(struct buckets *b)
@@ -115,6 +117,7 @@ void bucket_nccl_leave(struct buckets *b, int lane)
 {
     struct bucket_seat *s = &b->seats[lane];
     nccl_watch_remove(b->gpu->watch, s->nccl);
+    if (s->nccl != NULL && atomic_load(&b->gpu->failed)) nccl_give_up(s->nccl);
     nccl_destroy(s->nccl);
     s->nccl = NULL;
 }
@@ -124,14 +127,20 @@ static uint16_t *staged(const struct bucket_seat *s, int64_t offset)
     return (uint16_t *)s->lane.staging + offset;
 }
 
-status bucket_nccl_launch(struct buckets *b, int lane, const struct bucket *k)
+static status sum(const struct bucket_seat *s, const struct bucket *k, bool bf16)
 {
-    struct bucket_seat *s = &b->seats[lane];
     float *grads = s->lane.grads + k->offset;
     size_t n = (size_t)k->count;
-    if (!b->bf16) return nccl_all_reduce(s->nccl, grads, n, false);
+    if (!bf16) return nccl_all_reduce(s->nccl, grads, n, false);
     TRY(s->lane.cast(s->lane.context, k->count, grads, staged(s, k->offset), true));
     return nccl_all_reduce(s->nccl, staged(s, k->offset), n, true);
+}
+
+status bucket_nccl_launch(struct buckets *b, int lane, const struct bucket *k)
+{
+    status st = sum(&b->seats[lane], k, b->bf16);
+    if (st != OK) atomic_store(&b->gpu->failed, true);
+    return st;
 }
 
 // Buckets are neighbours, so what was launched since the last time is one piece.

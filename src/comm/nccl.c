@@ -128,6 +128,11 @@ bool nccl_broken(const struct nccl *n, char *text, size_t bytes)
     return true;
 }
 
+void nccl_give_up(struct nccl *n)
+{
+    atomic_store(&n->failed, true);
+}
+
 void nccl_abort(struct nccl *n)
 {
     atomic_store(&n->failed, true);

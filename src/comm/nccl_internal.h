@@ -50,6 +50,8 @@ MUST_USE status nccl_all_reduce(struct nccl *n, void *data, size_t count, bool b
 MUST_USE status nccl_close(struct nccl *n, double *exposed_s);
 // Whether a sum has failed, with the reason. From any thread.
 bool nccl_broken(const struct nccl *n, char *text, size_t bytes);
+// nccl_destroy will wait for no sum: another device of this process failed in one.
+void nccl_give_up(struct nccl *n);
 // Frees the device of sums that never end. From any thread.
 void nccl_abort(struct nccl *n);
 

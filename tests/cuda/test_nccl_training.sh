@@ -48,9 +48,11 @@ values() { # of a model file, without its header, which holds the config
 }
 values 2x1 again
 layout 1 2 wire comm.wire=bf16
-layout 1 2 wire-again comm.wire=bf16
-same_metrics wire/metrics.jsonl wire-again/metrics.jsonl
-values wire wire-again
+if [ "${SHOAL_LONG:-0}" = 1 ]; then
+  layout 1 2 wire-again comm.wire=bf16
+  same_metrics wire/metrics.jsonl wire-again/metrics.jsonl
+  values wire wire-again
+fi
 grep -q 'wire bf16' wire/checkpoints/latest/state.json || fail "state.json: $(cat wire/checkpoints/latest/state.json)"
 "$SHOAL_LAYOUT_TOOL" same wire one 1e-2 1e-2 >log 2>&1 || fail "bf16 and fp32: $(cat log)"
 ! "$SHOAL_LAYOUT_TOOL" same wire one 0 0 >log 2>&1 || fail "bf16 rounds nothing"
@@ -66,14 +68,16 @@ has "NCCL: remote process exited"
 has "fake NCCL: rank 0 aborted"
 expect 75 "a sum is refused" env FAKE_NCCL_REFUSE=0:2 "${two[@]}"
 has "error: NCCL: "
+begin=$SECONDS
 expect 75 "a sum is refused, in one process" env FAKE_NCCL_REFUSE=1:2 "${train[@]}" train.devices_per_rank=2 train.out_dir=broken
 has_errors 1
+[ $((SECONDS - begin)) -lt 60 ] || fail "a sum was refused, and the end took $((SECONDS - begin)) s"
 
 # ---- A rank that dies, a rank that stands still
 begin=$SECONDS
 expect 137 "a rank dies" env SHOAL_FAULT=kill:1:2 "${two[@]}"
 [ $((SECONDS - begin)) -lt 100 ] || fail "a rank died, and the others took $((SECONDS - begin)) s"
-expect 75 "a rank hangs" env SHOAL_FAULT=hang:1:2 "${two[@]}" comm.timeout_s=15
+expect 75 "a rank hangs" env SHOAL_FAULT=hang:1:2 "${two[@]}" comm.timeout_s=8
 grep -Eq "rank [01]: error: on $host, step 2, .*: no progress for" log || fail "a rank hangs: $(cat log)"
 has "fake NCCL: rank"
 
