@@ -63,11 +63,12 @@ static void draw(struct picture *p, int32_t w, uint64_t number, int n_boxes)
     (void)snprintf(p->id, sizeof p->id, "picture %d", (int)number);
 }
 
-// Pictures 24 pixels high on canvases of 32 x 32 and 32 x 64; step 2 begins with the wide one. On
-// the CPU their groups have the pixels, as the loader would give them.
+// Pictures 24 pixels high on canvases of 32 x 32 and 32 x 64: of three steps two are captured, and
+// the second begins with the wide one. On the CPU their groups have the pixels, as the loader would
+// give them.
 static void make(struct material *m, const struct config *c, int number, bool decoded)
 {
-    const bool wide[STEPS][MOST_IMAGES] = {{0, 0}, {0, 1}, {1, 0}, {0, 0}, {0, 1}, {0, 0}};
+    const bool wide[STEPS][MOST_IMAGES] = {{0, 1}, {1, 0}, {0, 1}, {0, 0}, {0, 0}, {0, 0}};
     struct transform t;
     memset(m, 0, sizeof *m);
     transform_init(&c->input, &t);
@@ -125,7 +126,7 @@ struct run {
     struct replica *replica; // its only one
 };
 
-static status open_run(struct run *r, bool cuda, const char *const *more, size_t n_more)
+static status open_run(struct run *r, bool cuda, bool init, const char *const *more, size_t n_more)
 {
     const char *words[32];
     memcpy(words, plain, sizeof plain);
@@ -141,7 +142,7 @@ static status open_run(struct run *r, bool cuda, const char *const *more, size_t
     TRY(team_create(&r->config, N_LABELS, r->comm, &r->team));
     r->replica = r->team->replicas[0];
     TRY(team_prepare_training(r->team));
-    TRY(team_init_weights(r->team, 1));
+    if (init) TRY(team_init_weights(r->team, 1));
     TRY(team_meet(r->team));
     return team_refresh(r->team);
 }
@@ -198,7 +199,7 @@ static void train(bool cuda, bool graphs, int steps, const char *const *more, si
 {
     struct run r;
     setenv("SHOAL_CUDA_GRAPHS", graphs ? "1" : "0", 1);
-    EXPECT_OK(open_run(&r, cuda, more, n_more));
+    EXPECT_OK(open_run(&r, cuda, true, more, n_more));
     for (int i = 0; i < steps; i++) EXPECT_OK(step(&r, i, o->losses));
     if (cuda) EXPECT_OK(replica_read_losses(r.replica, true, &o->losses[steps - 1]));
     read_weights(&r, &o->weights, &o->n);
@@ -218,6 +219,7 @@ static void same(const struct outcome *a, const struct outcome *b, int steps)
     EXPECT(memcmp(a->weights, b->weights, a->n * sizeof *a->weights) == 0);
 }
 
+// Of two steps one is captured, of three two are run by that capture.
 static void captured_is_eager(int steps, const char *const *more, size_t n_more)
 {
     static struct outcome eager, captured;
@@ -226,7 +228,8 @@ static void captured_is_eager(int steps, const char *const *more, size_t n_more)
     train(true, false, steps, more, n_more, &eager);
     EXPECT_EQ(eager.counts.graph_launches, begin.graph_launches);
     train(true, true, steps, more, n_more, &captured);
-    EXPECT(captured.counts.graph_launches >= eager.counts.graph_launches + 2);
+    EXPECT(captured.counts.graph_launches + 1 >=
+           eager.counts.graph_launches + (unsigned long)steps);
     same(&eager, &captured, steps);
     fake_cudart_count(&captured.counts);
     EXPECT_EQ(captured.counts.living, begin.living);
@@ -236,13 +239,12 @@ static void captured_is_eager(int steps, const char *const *more, size_t n_more)
 
 TEST(captured_steps_have_the_bits_of_eager_ones)
 {
-    captured_is_eager(STEPS, NULL, 0);
-    captured_is_eager(4, (const char *[]){"model.trainable_stages=5"}, 1);
+    captured_is_eager(2, (const char *[]){"model.trainable_stages=5"}, 1);
 }
 
 TEST(captured_steps_of_frozen_bn_in_bf16_too)
 {
-    captured_is_eager(4,
+    captured_is_eager(2,
                       (const char *[]){"model.norm=frozen_bn", "model.trainable_stages=1",
                                        "train.precision=bf16"},
                       3);
@@ -250,7 +252,7 @@ TEST(captured_steps_of_frozen_bn_in_bf16_too)
 
 TEST(captured_micro_batches_accumulate)
 {
-    captured_is_eager(4, (const char *[]){"train.batch=4"}, 1);
+    captured_is_eager(3, (const char *[]){"train.batch=4"}, 1);
 }
 
 TEST(losses_read_late_are_the_cpu_backends)
@@ -274,9 +276,9 @@ TEST(a_step_in_steady_state_allocates_nothing_and_waits_for_nothing)
     struct fake_cudart_counts before, after;
     struct run r;
     setenv("SHOAL_CUDA_GRAPHS", "1", 1);
-    EXPECT_OK(open_run(&r, true, NULL, 0));
-    for (int i = 0; i < STEPS + 1; i++) EXPECT_OK(step(&r, i, losses));
-    for (int i = STEPS + 1; i < STEPS + 4; i++) {
+    EXPECT_OK(open_run(&r, true, true, NULL, 0));
+    for (int i = 0; i < STEPS - 1; i++) EXPECT_OK(step(&r, i, losses));
+    for (int i = STEPS - 1; i < STEPS + 2; i++) {
         fake_cudart_mark();
         fake_cudart_count(&before);
         EXPECT_OK(step(&r, i, losses));
@@ -308,7 +310,7 @@ TEST(a_loss_that_is_no_number_leaves_the_weights_as_they_were)
     float *before, *after;
     size_t n;
     setenv("SHOAL_CUDA_GRAPHS", "1", 1);
-    EXPECT_OK(open_run(&r, true, NULL, 0));
+    EXPECT_OK(open_run(&r, true, true, NULL, 0));
     for (int i = 0; i < 2; i++) EXPECT_OK(step(&r, i, losses));
     poison(&r);
     read_weights(&r, &before, &n);
@@ -333,7 +335,7 @@ static status two_steps(void)
 {
     static struct replica_losses losses[STEPS];
     struct run r = {0};
-    status st = open_run(&r, true, NULL, 0);
+    status st = open_run(&r, true, false, NULL, 0); // weights are zeros: they take no memory
     for (int i = 0; i < 4 && st == OK; i++) st = step(&r, i, losses);
     close_run(&r);
     return st;
