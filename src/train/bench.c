@@ -12,6 +12,12 @@ static double seconds(struct timeval t)
     return (double)t.tv_sec + 1e-6 * (double)t.tv_usec;
 }
 
+status bench_config(int n_words, char **words, struct config *c)
+{
+    int n_paths = n_words > 0 && strchr(words[0], '=') == NULL;
+    return config_load(n_paths > 0 ? words[0] : NULL, n_words - n_paths, words + n_paths, c);
+}
+
 struct bench_lap bench_now(void)
 {
     struct rusage u;

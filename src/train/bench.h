@@ -3,6 +3,7 @@
 #ifndef SHOAL_TRAIN_BENCH_H
 #define SHOAL_TRAIN_BENCH_H
 
+#include "core/config.h"
 #include "io/json_write.h"
 #include "tensor/device.h"
 
@@ -12,6 +13,8 @@ struct bench_lap {
 
 enum { BENCH_MAX_LAPS = 1000 };
 
+// config_load of [CONFIG] [key=value ...]: without a CONFIG, what is standard.
+MUST_USE status bench_config(int n_words, char **words, struct config *c);
 struct bench_lap bench_now(void);
 struct bench_lap bench_since(struct bench_lap begin);
 // The median of each of the two; n >= 1.

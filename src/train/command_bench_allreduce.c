@@ -226,14 +226,10 @@ out:
     return st;
 }
 
-static status run(struct request *q)
+static status load(void *context, struct config *c)
 {
-    struct config *c = NULL;
-    TRY(mem_alloc(&c, 1));
-    status st = config_load(NULL, q->n_words, q->words, c);
-    st = command_run(c, st, body, q);
-    mem_free(c);
-    return st;
+    const struct request *q = context;
+    return config_load(NULL, q->n_words, q->words, c);
 }
 
 status command_bench_allreduce(int argc, char **argv)
@@ -256,5 +252,5 @@ status command_bench_allreduce(int argc, char **argv)
     };
     bool is_help;
     TRY(command_line_parse(&line, argc, argv, &q.n_words, &q.words, &is_help));
-    return is_help ? OK : run(&q);
+    return is_help ? OK : command_run(load, body, &q);
 }

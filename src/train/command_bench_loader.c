@@ -141,11 +141,7 @@ static status run(const struct request *q)
     status st = OK;
     TRY_GOTO(st, mem_zalloc(&b, 1), out);
     TRY_GOTO(st, mem_alloc(&c, 1), out);
-    bool has_path = q->n_words > 0 && strchr(q->words[0], '=') == NULL;
-    TRY_GOTO(
-        st,
-        config_load(has_path ? q->words[0] : NULL, q->n_words - has_path, q->words + has_path, c),
-        out);
+    TRY_GOTO(st, bench_config(q->n_words, q->words, c), out);
     b->q = q;
     b->c = c;
     st = measure(b);

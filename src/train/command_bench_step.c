@@ -259,10 +259,10 @@ out:
 }
 
 // [CONFIG] [key=value ...], and --precision over both.
-static status load(const struct request *q, struct config *c)
+static status load(void *context, struct config *c)
 {
-    bool has_path = q->n_words > 0 && strchr(q->words[0], '=') == NULL;
-    TRY(config_load(has_path ? q->words[0] : NULL, q->n_words - has_path, q->words + has_path, c));
+    const struct request *q = context;
+    TRY(bench_config(q->n_words, q->words, c));
     c->train.batch = c->train.micro_batch = (int)q->images;
     if (q->precision == NULL) return OK;
     bool bf16 = strcmp(q->precision, "bf16") == 0;
@@ -270,15 +270,6 @@ static status load(const struct request *q, struct config *c)
             q->precision);
     c->train.precision = bf16 ? CONFIG_PRECISION_BF16 : CONFIG_PRECISION_FP32;
     return OK;
-}
-
-static status run(struct request *q)
-{
-    struct config *c = NULL;
-    TRY(mem_alloc(&c, 1));
-    status st = command_run(c, load(q, c), body, q);
-    mem_free(c);
-    return st;
 }
 
 status command_bench_step(int argc, char **argv)
@@ -311,5 +302,5 @@ status command_bench_step(int argc, char **argv)
     REQUIRE(q.height % 32 == 0 && q.width % 32 == 0, E_ARG,
             "--height %lld, --width %lld: want multiples of 32", (long long)q.height,
             (long long)q.width);
-    return run(&q);
+    return command_run(load, body, &q);
 }

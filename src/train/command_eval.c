@@ -44,19 +44,13 @@ static status check_place(const char *path)
     return good ? OK : E_IO;
 }
 
-static status load(struct replica *r, const char *weights, const struct label_set *labels,
-                   const char *data)
-{
-    TRY(check_labels(weights, labels, data));
-    return weights_load(detector_params(r->model), weights, WEIGHTS_MODE_EXACT);
-}
-
 static status prepare(const struct request *q, struct replica *r, const struct label_set *labels,
                       const char *data)
 {
     TRY(check_place(q->results));
     TRY(check_place(q->json));
-    return load(r, q->weights, labels, data);
+    TRY(check_labels(q->weights, labels, data));
+    return weights_load(detector_params(r->model), q->weights, WEIGHTS_MODE_EXACT);
 }
 
 static status report(const struct request *q, const struct validation *v)
@@ -110,14 +104,10 @@ out:
     return st;
 }
 
-static status run(struct request *q)
+static status load(void *context, struct config *c)
 {
-    struct config *c = NULL;
-    TRY(mem_alloc(&c, 1));
-    status st = config_load(q->words[0], q->n_words - 1, q->words + 1, c);
-    st = command_run(c, st, body, q);
-    mem_free(c);
-    return st;
+    const struct request *q = context;
+    return config_load(q->words[0], q->n_words - 1, q->words + 1, c);
 }
 
 status command_eval(int argc, char **argv)
@@ -151,5 +141,5 @@ status command_eval(int argc, char **argv)
     };
     bool is_help;
     TRY(command_line_parse(&line, argc, argv, &q.n_words, &q.words, &is_help));
-    return is_help ? OK : run(&q);
+    return is_help ? OK : command_run(load, body, &q);
 }

@@ -77,7 +77,7 @@ static status run(struct comm *comm, struct config *c, status ready, command_run
     return body(context, c, comm);
 }
 
-status command_run(struct config *c, status loaded, command_run_body body, void *context)
+static status run_loaded(struct config *c, status loaded, command_run_body body, void *context)
 {
     static const struct config_comm_params standard = {.backend = CONFIG_COMM_AUTO,
                                                        .timeout_s = 300};
@@ -93,5 +93,14 @@ status command_run(struct config *c, status loaded, command_run_body body, void 
     command_run_check(comm, st);
     if (comm_size(comm) > 1) speak_for_all(comm, st);
     comm_destroy(comm);
+    return st;
+}
+
+status command_run(command_run_load load, command_run_body body, void *context)
+{
+    struct config *c = NULL;
+    TRY(mem_alloc(&c, 1));
+    status st = run_loaded(c, load(context, c), body, context);
+    mem_free(c);
     return st;
 }

@@ -1,6 +1,5 @@
 // shoal train CONFIG [key=value ...] [--resume auto|PATH]
 #include "core/log.h"
-#include "core/mem.h"
 #include "train/command.h"
 #include "train/command_line.h"
 #include "train/command_run.h"
@@ -26,16 +25,11 @@ static status body(void *context, const struct config *c, struct comm *comm)
     return st;
 }
 
-static status run(struct request *q)
+static status load(void *context, struct config *c)
 {
-    struct config *c = NULL;
-    stop_request_install(); // a request that comes before the first step is met after it
-    TRY(mem_alloc(&c, 1));
-    status st = config_load(q->words[0], q->n_words - 1, q->words + 1, c);
-    if (st == OK) st = config_check_training(c);
-    st = command_run(c, st, body, q);
-    mem_free(c);
-    return st;
+    const struct request *q = context;
+    TRY(config_load(q->words[0], q->n_words - 1, q->words + 1, c));
+    return config_check_training(c);
 }
 
 status command_train(int argc, char **argv)
@@ -58,5 +52,7 @@ status command_train(int argc, char **argv)
     };
     bool is_help;
     TRY(command_line_parse(&line, argc, argv, &q.n_words, &q.words, &is_help));
-    return is_help ? OK : run(&q);
+    if (is_help) return OK;
+    stop_request_install(); // a request that comes before the first step is met after it
+    return command_run(load, body, &q);
 }
