@@ -4,27 +4,27 @@
 
 #include "tensor/ops/op_internal.h"
 
-struct loss_attr {
+// What the slots take; lists that a loss does not read may be NULL. The node saves what this points
+// into.
+struct loss_in {
     int32_t rows, columns, n_images;
     float beta; // smooth L1
+    const float *x, *target, *weight;
+    const int32_t *label, *column, *image;
 };
 
-// What a node saves, in this order; entries that a loss does not read are NULL.
-enum { LOSS_X, LOSS_LABEL, LOSS_COLUMN, LOSS_TARGET, LOSS_IMAGE, LOSS_WEIGHT, LOSS_N_SAVED };
-
-// The lists that a loss reads besides image and weight.
-struct loss_reads {
-    bool label, column, target;
+struct loss {
+    struct op op; // the first member: loss_backward comes from it to the rest
+    bool reads_label, reads_column, reads_target; // lists, besides image and weight; targets are
+                                                  // fours, and x's columns then too
+    status (*forward)(const struct device *d, const struct loss_in *in, float *y);
+    status (*dx)(const struct device *d, const struct loss_in *in, const float *dy, float *dx);
 };
 
-// Checks x and the lists, fills a, and makes y, zeroed.
-MUST_USE status loss_begin(struct tape *t, const char *op, struct loss_reads reads,
-                           const struct tensor *x, const struct loss_params *p, struct loss_attr *a,
-                           struct tensor **y);
-MUST_USE status loss_record(struct tape *t, const struct op *op, struct loss_reads reads,
-                            struct tensor *x, const struct loss_params *p,
-                            const struct loss_attr *a, struct tensor *y);
-// The data of a saved part of n.
-const void *loss_saved(const struct node *n, int part);
+// The op: checks x and the lists, makes y, calls forward and records.
+MUST_USE status loss_run(struct tape *t, const struct loss *l, struct tensor *x,
+                         const struct loss_params *p, struct tensor **y);
+// op.backward of all.
+MUST_USE status loss_backward(struct tape *t, struct node *n);
 
 #endif

@@ -1,33 +1,26 @@
 // Binary cross-entropy of one logit a row.
 #include "tensor/ops/loss_internal.h"
 
-static status backward(struct tape *t, struct node *n)
+static status forward(const struct device *d, const struct loss_in *in, float *y)
 {
-    const struct device *d = tape_device(t);
-    const struct loss_attr *a = n->attr;
-    struct op_grad g;
-    if (a->rows == 0) return OK;
-    TRY(op_grad_begin(t, n->in[0], &g));
-    TRY(d->ops->sigmoid_bce_dx(d->stream, a->rows, a->columns, loss_saved(n, LOSS_X),
-                               loss_saved(n, LOSS_COLUMN), loss_saved(n, LOSS_LABEL),
-                               loss_saved(n, LOSS_IMAGE), loss_saved(n, LOSS_WEIGHT),
-                               n->out->grad->data, g.data));
-    return op_grad_end(t, &g);
+    return d->ops->sigmoid_bce(d->stream, in->rows, in->columns, in->n_images, in->x, in->column,
+                               in->label, in->image, in->weight, y);
 }
 
-static const struct op op = {.name = "sigmoid_bce", .backward = backward};
+static status backward(const struct device *d, const struct loss_in *in, const float *dy, float *dx)
+{
+    return d->ops->sigmoid_bce_dx(d->stream, in->rows, in->columns, in->x, in->column, in->label,
+                                  in->image, in->weight, dy, dx);
+}
 
-static const struct loss_reads reads = {.label = true, .column = true};
+static const struct loss loss = {.op = {.name = "sigmoid_bce", .backward = loss_backward},
+                                 .reads_label = true,
+                                 .reads_column = true,
+                                 .forward = forward,
+                                 .dx = backward};
 
 status op_sigmoid_bce(struct tape *t, struct tensor *logits, const struct loss_params *p,
                       struct tensor **y)
 {
-    const struct device *d = tape_device(t);
-    struct loss_attr a;
-    TRY(loss_begin(t, op.name, reads, logits, p, &a, y));
-    if (a.rows > 0)
-        TRY(d->ops->sigmoid_bce(d->stream, a.rows, a.columns, a.n_images, logits->data,
-                                p->column->data, p->label->data, p->image->data, p->weight->data,
-                                (*y)->data));
-    return loss_record(t, &op, reads, logits, p, &a, *y);
+    return loss_run(t, &loss, logits, p, y);
 }
