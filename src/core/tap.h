@@ -1,5 +1,5 @@
-// Where one output of a bilinear resize along one axis reads, the same on every path: on the CPU
-// while pictures are decoded (io/transform.c), and in the backends' slot.
+// The arithmetic of a picture's way into the network, the same on every path: on the CPU while
+// pictures are decoded (io/transform.c), and in the backends' slot.
 #ifndef SHOAL_CORE_TAP_H
 #define SHOAL_CORE_TAP_H
 
@@ -12,7 +12,8 @@
 #define TAP_FUNCTION static inline
 #endif
 
-// Values first and second, weighed 1 - weight and weight.
+// Where one output of a bilinear resize along one axis reads: values first and second, weighed
+// 1 - weight and weight.
 struct tap {
     int32_t first, second;
     float weight;
@@ -31,6 +32,17 @@ TAP_FUNCTION struct tap tap_at(int32_t i, int32_t from, int32_t to)
     tap.second = tap.first < from - 1 ? tap.first + 1 : tap.first;
     tap.weight = fminf(fmaxf(at - (float)tap.first, 0.0f), 1.0f);
     return tap;
+}
+
+// A stored value as it is blended.
+TAP_FUNCTION float tap_value(int stored, float mean, float std)
+{
+    return ((float)stored / 255.0f - mean) / std;
+}
+
+TAP_FUNCTION float tap_blend(float first, float second, float weight)
+{
+    return first * (1.0f - weight) + second * weight;
 }
 
 #endif

@@ -16,7 +16,7 @@ void transform_init(const struct config_input *input, struct transform *out)
     out->input = input;
     for (int c = 0; c < 3; c++) {
         float mean = (float)input->mean.value[c], std = (float)input->std.value[c];
-        for (int v = 0; v < 256; v++) out->table[c][v] = ((float)v / 255.0f - mean) / std;
+        for (int v = 0; v < 256; v++) out->table[c][v] = tap_value(v, mean, std);
     }
 }
 
@@ -82,8 +82,7 @@ static void resample_row(const float *from, const struct tap *taps, int32_t w, f
 {
     for (int32_t x = 0; x < w; x++) {
         const float *a = from + taps[x].first * 3, *b = from + taps[x].second * 3;
-        float weight = taps[x].weight, other = 1.0f - weight;
-        for (int c = 0; c < 3; c++) to[3 * x + c] = a[c] * other + b[c] * weight;
+        for (int c = 0; c < 3; c++) to[3 * x + c] = tap_blend(a[c], b[c], taps[x].weight);
     }
 }
 
@@ -91,8 +90,7 @@ SIMD_CLONES
 static void blend_rows(const float *restrict a, const float *restrict b, float weight, int32_t n,
                        float *restrict to)
 {
-    float other = 1.0f - weight;
-    for (int32_t i = 0; i < n; i++) to[i] = a[i] * other + b[i] * weight;
+    for (int32_t i = 0; i < n; i++) to[i] = tap_blend(a[i], b[i], weight);
 }
 
 // Two resampled rows are kept; row y lives in slot y & 1, since no output needs rows y and y + 2.

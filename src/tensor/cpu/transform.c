@@ -11,23 +11,17 @@ static float value_at(const struct transform_desc *d, const struct transform_sou
                       int32_t x, int c)
 {
     const int32_t column = p->flip ? p->from_w - 1 - x : x;
-    const uint8_t v = p->pixels[((int64_t)y * p->from_w + column) * 3 + c];
-    return ((float)v / 255.0f - d->mean[c]) / d->std[c];
-}
-
-static float blend(float a, float b, float weight)
-{
-    return a * (1.0f - weight) + b * weight;
+    return tap_value(p->pixels[((int64_t)y * p->from_w + column) * 3 + c], d->mean[c], d->std[c]);
 }
 
 static float sample(const struct transform_desc *d, const struct transform_source *p, struct tap y,
                     struct tap x, int c)
 {
-    float top =
-        blend(value_at(d, p, y.first, x.first, c), value_at(d, p, y.first, x.second, c), x.weight);
-    float bottom = blend(value_at(d, p, y.second, x.first, c),
-                         value_at(d, p, y.second, x.second, c), x.weight);
-    return blend(top, bottom, y.weight);
+    float top = tap_blend(value_at(d, p, y.first, x.first, c), value_at(d, p, y.first, x.second, c),
+                          x.weight);
+    float bottom = tap_blend(value_at(d, p, y.second, x.first, c),
+                             value_at(d, p, y.second, x.second, c), x.weight);
+    return tap_blend(top, bottom, y.weight);
 }
 
 static void fill_row(const struct transform_desc *d, const struct transform_source *p, int32_t row,

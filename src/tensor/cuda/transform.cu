@@ -14,11 +14,6 @@ struct picture {
     int32_t from_h, from_w, h, w, flip;
 };
 
-static __device__ float blend(float a, float b, float weight)
-{
-    return a * (1.0f - weight) + b * weight;
-}
-
 // blockIdx.y: the picture. table: what each value of each channel becomes.
 template <class T>
 static __global__ void put_on_canvas(const __grid_constant__ struct transform_desc d,
@@ -27,7 +22,7 @@ static __global__ void put_on_canvas(const __grid_constant__ struct transform_de
     SHARED(float, table, 3 * VALUES);
     for (int i = static_cast<int>(threadIdx.x); i < 3 * VALUES; i += THREADS) {
         const int c = i / VALUES;
-        table[i] = (static_cast<float>(i % VALUES) / 255.0f - d.mean[c]) / d.std[c];
+        table[i] = tap_value(i % VALUES, d.mean[c], d.std[c]);
     }
     __syncthreads();
     const struct picture p = reinterpret_cast<const struct picture *>(fed)[blockIdx.y];
@@ -53,8 +48,8 @@ static __global__ void put_on_canvas(const __grid_constant__ struct transform_de
             if (inside) {
                 const float *of = table + c * VALUES;
                 const int32_t a = 3 * across.first + c, b = 3 * across.second + c;
-                v = blend(blend(of[top[a]], of[top[b]], across.weight),
-                          blend(of[bottom[a]], of[bottom[b]], across.weight), down.weight);
+                v = tap_blend(tap_blend(of[top[a]], of[top[b]], across.weight),
+                              tap_blend(of[bottom[a]], of[bottom[b]], across.weight), down.weight);
             }
             to[3 * i + c] = from_float<T>(v);
         }
