@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "comm/heartbeat.h"
 #include "comm/watchdog.h"
@@ -53,9 +54,8 @@ int comm_launched_size(void)
 }
 
 static const char no_pmi_cure[] =
-    "srun started %d processes that do not know of each other: each would train by itself; use "
-    "srun "
-    "--mpi=pmix (srun --mpi=list shows what there is), or mpirun within the job";
+    "srun started %d processes that do not know of each other: each would train by itself; "
+    "use srun --mpi=pmix (srun --mpi=list shows what there is), or mpirun within the job";
 
 status comm_check(const struct config_comm_params *c)
 {
@@ -91,6 +91,7 @@ static status share_hosts(struct comm *c)
     char *all = NULL;
     size_t *offset = NULL;
     status st = OK;
+    if (gethostname(c->host, sizeof c->host - 1) != 0) memcpy(c->host, "?", 2);
     TRY(mem_alloc(&c->hosts, n));
     TRY_GOTO(st, mem_alloc(&offset, n + 1), out);
     TRY_GOTO(st, comm_gather(c, c->host, sizeof c->host, &all, offset), out);

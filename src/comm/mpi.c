@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/mem.h"
 
@@ -247,7 +246,6 @@ static status describe(struct comm_mpi *c)
     TRY_MPI(MPI_Comm_rank(host, &base->local_rank));
     TRY_MPI(MPI_Comm_size(host, &base->local_size));
     TRY_MPI(MPI_Comm_free(&host));
-    if (gethostname(base->host, sizeof base->host - 1) != 0) memcpy(base->host, "?", 2);
     char version[MPI_MAX_LIBRARY_VERSION_STRING];
     int length;
     TRY_MPI(MPI_Get_library_version(version, &length));
