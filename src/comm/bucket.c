@@ -118,6 +118,12 @@ int buckets_n(const struct buckets *b)
     return b->n;
 }
 
+int buckets_of_slice(const struct buckets *b, int slice)
+{
+    ASSERT(slice >= 0 && slice < b->n_slices);
+    return b->of_slice[slice];
+}
+
 void buckets_describe(const struct buckets *b, char *text, size_t bytes)
 {
     char nccl[COMM_HOST_BYTES] = "";

@@ -57,6 +57,7 @@ MUST_USE status buckets_join(struct buckets *b, int i, const struct bucket_lane 
 void buckets_leave(struct buckets *b, int i);
 void buckets_destroy(struct buckets *b);
 int buckets_n(const struct buckets *b);
+int buckets_of_slice(const struct buckets *b, int slice); // the number of the bucket that holds it
 // What carries the gradients, as "mpi (Open MPI v4.1.4)", for logs and checkpoints.
 void buckets_describe(const struct buckets *b, char *text, size_t bytes);
 

@@ -154,6 +154,20 @@ status params_refresh(struct params *p)
     return OK;
 }
 
+bool params_refreshes_alike(const struct params *p)
+{
+    bool any = false;
+    for (size_t i = 0; i < p->n; i++) any |= p->all[i]->trainable && has_copy(p->all[i]);
+    return any && !p->stale;
+}
+
+void params_raise_versions(struct params *p)
+{
+    p->version++;
+    for (size_t i = 0; i < p->n; i++)
+        if (p->all[i]->trainable) p->all[i]->version = p->version;
+}
+
 void params_fold_late(struct params *p)
 {
     p->folds_late = true;

@@ -43,6 +43,11 @@ MUST_USE status params_finish(struct params *p);
 // after every optimizer step. Folded scales must have been computed by their owner before. Frozen
 // parameters are renewed where param_import has run since the last time.
 MUST_USE status params_refresh(struct params *p);
+// Whether the next params_refresh would give the device just the work that the last one gave it,
+// and that is any: then it may be captured, and run again in place of the call, with versions
+// raised by params_raise_versions.
+bool params_refreshes_alike(const struct params *p);
+void params_raise_versions(struct params *p);
 // From the next params_refresh on, trainable fp32 weights with a scale have no compute copy, but
 // are folded where they are used (op_weights_begin): less memory, for models that use them once a
 // version.

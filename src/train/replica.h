@@ -80,6 +80,8 @@ MUST_USE status replica_read_losses(struct replica *r, bool newest, struct repli
 MUST_USE status replica_micro_batch(struct replica *r, const struct batch *b, uint64_t seed,
                                     uint64_t epoch, int images_per_step, bool last,
                                     struct replica_losses *losses);
+// After the optimizer's step: what kernels read of the weights that it changed is made anew.
+MUST_USE status replica_refresh(struct replica *r);
 // Zeroes gradients and losses.
 MUST_USE status replica_begin_step(struct replica *r, struct replica_losses *losses);
 

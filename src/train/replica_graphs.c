@@ -1,5 +1,6 @@
-// Micro-batches captured once and run again: forward and backward as one launch, which costs the
-// host nothing while the device works.
+// Micro-batches captured once and run again: forward and backward as one launch, or as one for each
+// bucket of gradients (replica_pieces.c), which costs the host nothing while the device works. So
+// is the refresh behind the optimizer, which itself is a few launches whose arguments differ.
 //
 // A capture holds for the shapes that it was made with: the canvases, how many images each has, and
 // how many boxes there is room for. The first micro-batch of its shapes runs as ever, which brings
@@ -23,19 +24,21 @@ enum { MAX_GROUPS = REPLICA_MAX_GROUPS, MAX_GRAPHS = 32, ALIGNMENT = 256, BOXES_
 
 struct key { // compared as bytes
     int32_t n_images, n_groups, gt_capacity;
+    int32_t sends; // its gradients leave
     float gradient_scale;
     int32_t group[MAX_GROUPS][3]; // n, h, w
 };
 
 struct graph {
     struct key key;
-    uint64_t used;           // the clock then
-    struct capture *capture; // NULL: seen once
+    uint64_t used;                 // the clock then
+    struct replica_pieces *pieces; // NULL: seen once
     struct replica_terms terms;
 };
 
 struct replica_graphs {
-    bool whole_steps; // gradients leave by no other way than the stream: the last micro-batch, too
+    bool sends; // there are other workers: a step's last micro-batch sends them its gradients
+    struct replica_pieces *refresh; // NULL: not yet
     struct graph all[MAX_GRAPHS];
     int n, gt_capacity;
     uint64_t clock;
@@ -60,7 +63,7 @@ status replica_graphs_create(struct replica *r, const struct config *c, int n_wo
     bool off = wanted != NULL && strcmp(wanted, "0") == 0;
     if (!r->device->ops->captures || off || profile_enabled()) return OK;
     TRY(mem_zalloc(&r->graphs, 1));
-    r->graphs->whole_steps = n_workers == 1;
+    r->graphs->sends = n_workers > 1;
     r->graphs->bytes_wanted = bytes_for(r, c);
     return OK;
 }
@@ -68,11 +71,10 @@ status replica_graphs_create(struct replica *r, const struct config *c, int n_wo
 // The shapes stay known.
 static void drop_all(struct replica *r)
 {
-    const struct device *d = r->device;
     struct replica_graphs *g = r->graphs;
     for (int i = 0; i < g->n; i++) {
-        d->ops->capture_free(d->stream, g->all[i].capture);
-        g->all[i].capture = NULL;
+        replica_pieces_free(r, g->all[i].pieces);
+        g->all[i].pieces = NULL;
     }
 }
 
@@ -83,6 +85,7 @@ void replica_graphs_destroy(struct replica *r)
     if (g == NULL) return;
     (void)d->ops->wait(d->stream); // one may still be running
     drop_all(r);
+    replica_pieces_free(r, g->refresh);
     if (g->memory != NULL) d->ops->free(d->stream, g->memory);
     mem_free(g);
     r->graphs = NULL;
@@ -98,7 +101,8 @@ static int boxes_room(struct replica_graphs *g, const struct batch *b)
     return g->gt_capacity;
 }
 
-static struct key key_of(struct replica_graphs *g, const struct batch *b, float gradient_scale)
+static struct key key_of(struct replica_graphs *g, const struct batch *b, float gradient_scale,
+                         bool last)
 {
     int place[MAX_GROUPS];
     struct key k;
@@ -106,6 +110,7 @@ static struct key key_of(struct replica_graphs *g, const struct batch *b, float 
     k.n_images = b->n_images;
     k.n_groups = b->n_groups;
     k.gt_capacity = boxes_room(g, b);
+    k.sends = last && g->sends;
     k.gradient_scale = gradient_scale;
     replica_order_groups(b, place);
     for (int i = 0; i < b->n_groups; i++) {
@@ -133,12 +138,12 @@ static status add(struct replica *r, const struct key *key)
     struct graph *to = &g->all[0];
     if (g->n < MAX_GRAPHS) {
         to = &g->all[g->n++];
-        to->capture = NULL;
+        to->pieces = NULL;
     }
-    for (int i = 0; i < g->n && to->capture != NULL; i++)
+    for (int i = 0; i < g->n && to->pieces != NULL; i++)
         if (g->all[i].used < to->used) to = &g->all[i];
-    if (to->capture != NULL) TRY(d->ops->wait(d->stream));
-    d->ops->capture_free(d->stream, to->capture);
+    if (to->pieces != NULL) TRY(d->ops->wait(d->stream));
+    replica_pieces_free(r, to->pieces);
     *to = (struct graph){.key = *key, .used = ++g->clock};
     return OK;
 }
@@ -190,13 +195,9 @@ static status make_room(struct replica *r, size_t bytes)
 static status capture(struct replica *r, const struct batch *b, const struct detector_batch *input,
                       struct graph *to)
 {
-    const struct device *d = r->device;
-    TRY(d->ops->capture_begin(d->stream));
+    TRY(replica_pieces_begin(r, to->key.sends, &to->pieces));
     status st = replica_compute(r, b, input, 0, 0, to->key.gradient_scale, NULL, &to->terms);
-    struct error first = {.code = OK};
-    if (st != OK) error_save(st, &first);
-    status ended = d->ops->capture_end(d->stream, st == OK ? &to->capture : NULL);
-    return st == OK ? ended : error_restore(&first);
+    return replica_pieces_end(r, st, &to->pieces);
 }
 
 // What cannot be captured still runs as ever.
@@ -210,12 +211,11 @@ static void give_up(struct replica *r)
 static status run(struct replica *r, const struct batch *b, uint64_t seed, uint64_t epoch,
                   struct graph *graph, bool *done)
 {
-    const struct device *d = r->device;
     struct replica_place place;
     struct detector_batch input;
     (void)lay_out(r, &graph->key, r->graphs->memory, &place);
     TRY(replica_send(r, b, seed, epoch, &place, &input));
-    if (graph->capture == NULL) {
+    if (graph->pieces == NULL) {
         status st = capture(r, b, &input, graph);
         tape_reset(r->tape);
         if (st != OK) {
@@ -224,7 +224,7 @@ static status run(struct replica *r, const struct batch *b, uint64_t seed, uint6
         }
     }
     *done = true;
-    TRY(d->ops->capture_run(d->stream, graph->capture));
+    TRY(replica_pieces_run(r, graph->pieces));
     return replica_keep_losses(r, b, &graph->terms);
 }
 
@@ -234,8 +234,8 @@ status replica_graphs_micro_batch(struct replica *r, const struct batch *b, uint
     struct replica_graphs *g = r->graphs;
     struct replica_place place;
     *done = false;
-    if (g == NULL || b->n_groups > MAX_GROUPS || (last && !g->whole_steps)) return OK;
-    const struct key key = key_of(g, b, gradient_scale);
+    if (g == NULL || b->n_groups > MAX_GROUPS) return OK;
+    const struct key key = key_of(g, b, gradient_scale, last);
     struct graph *graph = find(g, &key);
     if (graph == NULL) return add(r, &key);
     TRY(make_room(r, lay_out(r, &key, NULL, &place)));
@@ -243,4 +243,25 @@ status replica_graphs_micro_batch(struct replica *r, const struct batch *b, uint
     status st = run(r, b, seed, epoch, graph, done);
     tape_reset(r->tape);
     return st;
+}
+
+static status capture_refresh(struct replica *r)
+{
+    struct replica_pieces **p = &r->graphs->refresh;
+    TRY(replica_pieces_begin(r, false, p));
+    return replica_pieces_end(r, params_refresh(detector_params(r->model)), p);
+}
+
+// What is loaded, once, has refreshed the model as a whole (detector_refresh).
+status replica_refresh(struct replica *r)
+{
+    struct params *params = detector_params(r->model);
+    if (r->graphs == NULL || !params_refreshes_alike(params)) return params_refresh(params);
+    if (r->graphs->refresh != NULL)
+        params_raise_versions(params);
+    else if (capture_refresh(r) != OK) {
+        give_up(r);
+        return params_refresh(params);
+    }
+    return replica_pieces_run(r, r->graphs->refresh);
 }

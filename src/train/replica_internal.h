@@ -49,6 +49,28 @@ MUST_USE status replica_compute(struct replica *r, const struct batch *b,
                                 float gradient_scale, struct replica_losses *losses,
                                 struct replica_terms *terms);
 
+// ---- What is captured at once (replica_pieces.c) -----------------------------------------------
+
+struct replica_pieces {
+    struct replica *replica;
+    int n;                    // pieces
+    struct capture **capture; // [n]
+    int *until;               // [n] how many of ready are complete behind the piece
+    int *ready;               // slices of gradients in the order in which they are complete
+    int n_ready;
+    // While it is captured:
+    int n_buckets, next_bucket; // the first one that is not complete
+    int *pending;               // slices, by bucket
+};
+
+// What is given to the device from here to replica_pieces_end is captured. sends: gradients leave
+// as the backward walk completes them (the tape's hooks are the capture's until its end).
+MUST_USE status replica_pieces_begin(struct replica *r, bool sends, struct replica_pieces **out);
+// st: what became of the work. Where it or the capture failed: its failure, and *p is gone.
+MUST_USE status replica_pieces_end(struct replica *r, status st, struct replica_pieces **p);
+MUST_USE status replica_pieces_run(struct replica *r, const struct replica_pieces *p);
+void replica_pieces_free(struct replica *r, struct replica_pieces *p); // p may be NULL
+
 // ---- Captured micro-batches (replica_graphs.c) ------------------------------------------------
 
 // r->graphs, where the device captures and nobody says otherwise: SHOAL_CUDA_GRAPHS=0, or a profile

@@ -167,7 +167,7 @@ static status update(void *context, int lane)
     const struct update *u = context;
     struct replica *r = u->team->replicas[lane];
     TRY(optimizer_step(r->optimizer, u->lr, u->step, lane == 0 ? u->norm : NULL));
-    return detector_refresh(r->model);
+    return replica_refresh(r);
 }
 
 status team_update(struct team *t, double lr, int64_t step, double *norm)

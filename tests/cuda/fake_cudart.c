@@ -29,6 +29,11 @@ void fake_cudart_count(struct fake_cudart_counts *out)
     *out = fake_cudart_counts;
 }
 
+void fake_cudart_add(unsigned long *count, long n)
+{
+    (void)__atomic_fetch_add(count, (unsigned long)n, __ATOMIC_RELAXED);
+}
+
 void fake_cudart_mark(void)
 {
     marks++;
@@ -194,7 +199,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags)
     streams = s;
     fake_cudart_unlock();
     pthread_create(&s->worker, NULL, work, s);
-    fake_cudart_counts.living++;
+    fake_cudart_add(&fake_cudart_counts.living, 1);
     *out = s;
     return cudaSuccess;
 }
@@ -225,7 +230,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t s)
     if (s->capture != NULL)
         return fake_cudart_fail(cudaErrorStreamCaptureUnsupported,
                                 "synchronise a capturing stream");
-    fake_cudart_counts.synchronisations++;
+    fake_cudart_add(&fake_cudart_counts.synchronisations, 1);
     fake_cudart_lock();
     uint64_t wanted = s->issued;
     while (s->done < wanted) pthread_cond_wait(&changed, &mutex);
@@ -262,7 +267,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t s)
     pthread_cond_broadcast(&changed);
     fake_cudart_unlock();
     pthread_join(s->worker, NULL);
-    fake_cudart_counts.living--;
+    fake_cudart_add(&fake_cudart_counts.living, -1);
     free(s);
     return cudaSuccess;
 }
@@ -273,7 +278,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags)
 {
     (void)flags;
     *out = calloc(1, sizeof **out);
-    fake_cudart_counts.living++;
+    fake_cudart_add(&fake_cudart_counts.living, 1);
     return cudaSuccess;
 }
 
@@ -283,7 +288,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t e)
         next = o->next;
         free(o);
     }
-    fake_cudart_counts.living--;
+    fake_cudart_add(&fake_cudart_counts.living, -1);
     free(e);
     return cudaSuccess;
 }
@@ -334,7 +339,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned flags)
 
 cudaError_t cudaEventSynchronize(cudaEvent_t e)
 {
-    fake_cudart_counts.waits += e->mark == marks;
+    fake_cudart_add(&fake_cudart_counts.waits, e->mark == marks);
     fake_cudart_lock();
     while (e->completed < e->recorded) pthread_cond_wait(&changed, &mutex);
     fake_cudart_unlock();

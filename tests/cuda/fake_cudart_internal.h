@@ -28,6 +28,7 @@
 #include "cuda/fake_cudart.h"
 
 extern struct fake_cudart_counts fake_cudart_counts;
+void fake_cudart_add(unsigned long *count, long n); // from any thread
 
 enum fake_kind { FAKE_RUN, FAKE_RECORD, FAKE_WAIT };
 

@@ -35,8 +35,8 @@ static bool is_refused(void)
 
 static cudaError_t allocate(void **out, size_t bytes, bool device)
 {
-    fake_cudart_counts.allocations++;
-    fake_cudart_counts.device_allocations += device;
+    fake_cudart_add(&fake_cudart_counts.allocations, 1);
+    fake_cudart_add(&fake_cudart_counts.device_allocations, device);
     if (device && is_refused())
         return fake_cudart_fail(cudaErrorMemoryAllocation, "allocation refused as asked for");
     struct range *r = malloc(sizeof *r);
@@ -49,7 +49,7 @@ static cudaError_t allocate(void **out, size_t bytes, bool device)
     }
     r->start = start;
     memset(r->start, 0xff, bytes); // NaN: reading what was never written shows
-    fake_cudart_counts.living++;
+    fake_cudart_add(&fake_cudart_counts.living, 1);
     fake_cudart_lock();
     r->next = ranges;
     ranges = r;
@@ -60,8 +60,8 @@ static cudaError_t allocate(void **out, size_t bytes, bool device)
 
 static void release(void *p)
 {
-    fake_cudart_counts.frees++;
-    fake_cudart_counts.living--;
+    fake_cudart_add(&fake_cudart_counts.frees, 1);
+    fake_cudart_add(&fake_cudart_counts.living, -1);
     fake_cudart_lock();
     for (struct range **r = &ranges; *r != NULL; r = &(*r)->next)
         if ((*r)->start == p) {
@@ -178,7 +178,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t s, enum cudaStreamCaptureMode mo
 {
     (void)mode;
     cudaGraph_t g = calloc(1, sizeof *g);
-    fake_cudart_counts.living++;
+    fake_cudart_add(&fake_cudart_counts.living, 1);
     g->tail = &g->head;
     g->origin = s;
     s->capture = g;
@@ -215,7 +215,7 @@ static void run_graph(void *arg)
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t g, cudaStream_t s)
 {
-    fake_cudart_counts.graph_launches++;
+    fake_cudart_add(&fake_cudart_counts.graph_launches, 1);
     return fake_cudart_enqueue(s, (struct fake_op){.kind = FAKE_RUN, .run = run_graph, .arg = g});
 }
 
@@ -231,7 +231,7 @@ cudaError_t cudaGraphDestroy(cudaGraph_t g)
         next = op->next;
         fake_cudart_drop(op);
     }
-    fake_cudart_counts.living--;
+    fake_cudart_add(&fake_cudart_counts.living, -1);
     free(g);
     return cudaSuccess;
 }

@@ -63,13 +63,14 @@ expect 75 "a sum fails behind" env FAKE_NCCL_FAIL=1:2 "${two[@]}"
 grep -Eq "shoal: rank 1: error: on $host, step [0-9]+, [a-z ]+: NCCL: remote process exited or there was a network error \(code 6\): as asked for; exit code 75, --resume auto goes on" log ||
   fail "a sum fails behind: $(cat log)"
 has "fake NCCL: rank 1 aborted"
-expect 75 "a sum fails behind, in one process" env FAKE_NCCL_FAIL=1:2 "${train[@]}" train.devices_per_rank=2 train.out_dir=broken
+# Of the second step, whose kernels are captured.
+expect 75 "a sum fails behind, in one process" env FAKE_NCCL_FAIL=1:5 "${train[@]}" train.devices_per_rank=2 train.out_dir=broken
 has "NCCL: remote process exited"
 has "fake NCCL: rank 0 aborted"
 expect 75 "a sum is refused" env FAKE_NCCL_REFUSE=0:2 "${two[@]}"
 has "error: NCCL: "
 begin=$SECONDS
-expect 75 "a sum is refused, in one process" env FAKE_NCCL_REFUSE=1:2 "${train[@]}" train.devices_per_rank=2 train.out_dir=broken
+expect 75 "a sum is refused, in one process" env FAKE_NCCL_REFUSE=1:5 "${train[@]}" train.devices_per_rank=2 train.out_dir=broken
 has_errors 1
 [ $((SECONDS - begin)) -lt 60 ] || fail "a sum was refused, and the end took $((SECONDS - begin)) s"
 

@@ -60,7 +60,8 @@ void feed_destroy(struct feed *f)
     mem_free(f);
 }
 
-// A room's memory made anew, half as large again as asked for: pictures differ.
+// A room's memory made anew, half as large again as asked for, since pictures differ: or just that
+// large where the device has no more.
 static status enlarge(struct stream *s, struct room *r, size_t bytes)
 {
     if (r->sent) TRY_CUDA(cudaEventSynchronize(r->read));
@@ -69,12 +70,13 @@ static status enlarge(struct stream *s, struct room *r, size_t bytes)
     r->bytes = 0;
     cuda_free(s, r->device);
     r->device = NULL;
-    bytes = bytes + bytes / 2 > ROOM_BYTES_MIN ? bytes + bytes / 2 : (size_t)ROOM_BYTES_MIN;
-    status st = cuda_alloc(s, bytes, &r->device);
+    size_t room = bytes + bytes / 2 > ROOM_BYTES_MIN ? bytes + bytes / 2 : (size_t)ROOM_BYTES_MIN;
+    status st = cuda_alloc(s, room, &r->device);
+    if (st == E_NOMEM) st = cuda_alloc(s, room = bytes, &r->device);
     if (st == E_NOMEM) error_prefix("cuda: pictures on their way (train.micro_batch lowers it)");
     if (st != OK) return st;
-    TRY_CUDA(cudaMallocHost((void **)&r->host, bytes));
-    r->bytes = bytes;
+    TRY_CUDA(cudaMallocHost((void **)&r->host, room));
+    r->bytes = room;
     return OK;
 }
 
