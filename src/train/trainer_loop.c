@@ -153,11 +153,13 @@ static status check_expected(const struct trainer *t, const char *key,
     return OK;
 }
 
-// The run is marked as complete. Without the mark it is complete all the same: a resume sets it.
+// The run is marked as complete, its log included: what a full disk kept out of that is written
+// now, or else made up by a resume. Without the mark it is complete all the same: a resume sets it.
 static status mark_done(const struct trainer *t)
 {
     char *folder = NULL;
-    status st = checkpoint_write_done(t->config->train.out_dir, t->step);
+    status st = metrics_sync(t->metrics);
+    if (st == OK) st = checkpoint_write_done(t->config->train.out_dir, t->step);
     if (st == OK) return OK;
     struct error kept;
     error_save(st, &kept);
