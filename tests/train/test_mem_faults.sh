@@ -5,10 +5,12 @@ set -uo pipefail
 # shellcheck source=tests/support/bad_input.sh
 . "${SHOAL_SOURCE_DIR:?}/tests/support/bad_input.sh"
 
-# The next n: a quarter of itself on. With PASSES set every n comes, in that many rounds, so that
-# what is cut short has been everywhere: round r takes r, r + PASSES, ...
+# The next n: a quarter of itself on, or all of itself where a run takes the thread sanitizer's seconds.
+# With PASSES set every n comes, in that many rounds, so that what is cut short has been everywhere:
+# round r takes r, r + PASSES, ...
 passes=${PASSES:-0}
-next() { echo $((passes > 0 ? $1 + passes : $1 + 1 + $1 / 4)); }
+grows=$((${SHOAL_SLOWNESS:-1} > 5 ? 1 : 4))
+next() { echo $((passes > 0 ? $1 + passes : $1 + 1 + $1 / grows)); }
 each_pass() {
   local pass
   for ((pass = 1; pass <= (passes > 0 ? passes : 1); pass++)); do "$@" $pass; done
