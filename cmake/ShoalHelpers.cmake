@@ -53,14 +53,14 @@ endfunction()
 # What a test's environment holds: where the program and the sources lie, and, in a thread sanitizer
 # build, Archer, which tells the sanitizer what OpenMP's barriers order (without it every loop looks
 # like a race). Memory that only foreign libraries touch is not ours to judge; ci/tsan.supp holds
-# what is left of theirs.
+# what is left of theirs. The first race ends a program, whatever its exit code was to be.
 set(SHOAL_TEST_ENVIRONMENT "SHOAL_SOURCE_DIR=${PROJECT_SOURCE_DIR};SHOAL_BINARY=$<TARGET_FILE:shoal>;SHOAL_SLOWNESS=${SHOAL_SLOWNESS}")
 if(SHOAL_SANITIZE MATCHES thread)
   get_filename_component(llvm ${CMAKE_C_COMPILER} REALPATH)
   get_filename_component(llvm ${llvm} DIRECTORY)
   find_library(ARCHER_LIBRARY archer HINTS ${llvm}/../lib REQUIRED)
   list(APPEND SHOAL_TEST_ENVIRONMENT "OMP_TOOL_LIBRARIES=${ARCHER_LIBRARY}"
-       "TSAN_OPTIONS=ignore_noninstrumented_modules=1 suppressions=${PROJECT_SOURCE_DIR}/ci/tsan.supp")
+       "TSAN_OPTIONS=halt_on_error=1 ignore_noninstrumented_modules=1 suppressions=${PROJECT_SOURCE_DIR}/ci/tsan.supp")
 endif()
 
 # shoal_test(test_boxes ROOMS tensor LABELS unit [RANKS 2] [TIMEOUT 60] [ARGS ...]): builds NAME.c
