@@ -5,23 +5,23 @@
 #   ci/gpu.sh [--report FILE] [--only STAGE,STAGE...] [--dry-run]
 #
 # Stages, in order; one that fails costs the others nothing:
-#   build       the program, and the suites that run on the device
+#   build       the program and the suites that run on the device, in build/gpu; needs no GPU
 #   slots       the suites of the backend's functions on the device
 #   goldens     ops and the whole model against torch and torchvision's numbers
-#   ranks       the same losses and weights by every layout of ranks
+#   ranks       the same losses and weights by every layout of ranks, on one GPU too
 #   memcheck, racecheck, initcheck
 #               compute-sanitizer over one training step
 #   demo        the demo in fp32 and in bf16: AP within 1 point of each other
 #   allreduce   bandwidth over all GPUs
 #   torchvision training and inference of R50-FPN at 800 x 1333 against torchvision
 #
-# FILE (build/gpu/report.md) is there from the first stage on, each log beside it. Exit 0: all went well;
+# FILE (build/gpu/report/report.md) is there from the first stage on, each log beside it. Exit 0: all went well;
 # 1: the report says what did not; 77: no GPU here. --dry-run shows the commands and runs none.
 # shellcheck disable=SC2317 # stages are called by their names
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
 all=(build slots goldens ranks memcheck racecheck initcheck demo allreduce torchvision)
-report=build/gpu/report.md only=() dry=''
+report=build/gpu/report/report.md only=() dry=''
 
 fail() {
   echo "gpu.sh: $*" >&2
@@ -42,22 +42,28 @@ for stage in "${only[@]}"; do
   [[ " ${all[*]} " == *" $stage "* ]] || fail "no stage $stage; there are ${all[*]}"
 done
 
-shoal=${SHOAL_BINARY:-build/release/shoal}
+shoal=${SHOAL_BINARY:-build/gpu/shoal}
 tree=$PWD
 # Words of the program's command line that put it on the device.
 on_gpu=(train.device=cuda)
 
+# What the program says where it is built: "gpu     none: no NVIDIA driver ...", "NCCL     2.28.9".
+devices() {
+  [ -x "$shoal" ] && "$shoal" devices 2>/dev/null
+}
+
 # "0 NAME" a line, by the program where it is built, else by the driver's own tool.
 list_gpus() {
   if [ -x "$shoal" ]; then
-    "$shoal" devices 2>/dev/null | sed -nE 's/^gpu ([0-9]+) +(.*)/\1 \2/p'
+    devices | sed -nE 's/^gpu ([0-9]+) +(.*)/\1 \2/p'
   elif command -v nvidia-smi >/dev/null; then
     nvidia-smi -L 2>/dev/null | sed -nE 's/^GPU ([0-9]+): (.*)/\1 \2/p'
   fi
 }
 gpus=$(list_gpus)
-if [ -z "$gpus" ] && [ -z "$dry" ]; then
-  echo "gpu.sh: no GPU found on this machine: nothing was run" >&2
+if [ -z "$gpus" ] && [ -z "$dry" ] && [ "${only[*]}" != build ]; then
+  reason=$(devices | sed -nE 's/^gpu +none: (.*)/ (\1)/p')
+  echo "gpu.sh: no GPU found on this machine${reason:-}: nothing was run" >&2
   exit 77
 fi
 n_gpus=$(grep -c . <<<"$gpus")
@@ -91,19 +97,29 @@ ranks() { # N COMMAND...
 }
 
 stage_build() {
-  run cmake --preset release -DSHOAL_CUDA=ON -DSHOAL_GPU_TESTS=ON && run cmake --build --preset release
+  run cmake --preset release -B build/gpu -DSHOAL_CUDA=ON -DSHOAL_GPU_TESTS=ON &&
+    run cmake --build build/gpu -j "$(nproc)" --target gpu_suites
 }
 
 stage_slots() {
-  run ctest --test-dir build/release -L gpu_slots --no-tests=error --output-on-failure
+  run ctest --test-dir build/gpu -L gpu_slots --no-tests=error --output-on-failure
 }
 
 stage_goldens() {
-  run ctest --test-dir build/release -L gpu_goldens --no-tests=error --output-on-failure
+  run ctest --test-dir build/gpu -L gpu_goldens --no-tests=error --output-on-failure
 }
 
+# Four ranks at most. NCCL takes two of them on one GPU where it is told so from 2.30 on, before where
+# each seems to be on a host of its own (tests/support/mpirun.sh).
 stage_ranks() {
-  run env SHOAL_TEST_TRAIN="${on_gpu[*]}" ctest --test-dir build/release -R '^test_layouts$' \
+  local shared=() nccl
+  nccl=$(devices | sed -nE 's/^NCCL +2\.([0-9]+).*/\1/p')
+  if [ "$n_gpus" -lt 4 ] && [ "${nccl:-0}" -ge 30 ]; then
+    shared=(NCCL_MULTI_RANK_GPU_ENABLE=1)
+  elif [ "$n_gpus" -lt 4 ]; then
+    shared=(SHOAL_RANKS_AS_HOSTS=1)
+  fi
+  run env ${shared[@]+"${shared[@]}"} SHOAL_TEST_TRAIN="${on_gpu[*]}" ctest --test-dir build/gpu -R '^test_layouts$' \
     --no-tests=error --output-on-failure
 }
 

@@ -11,6 +11,7 @@
 #include "io/safetensors.h"
 #include "support/keyed.h"
 #include "support/test.h"
+#include "support/on_device.h"
 #include "train/optimizer.h"
 
 // Of the torch run in float64: sums of float32.
@@ -96,7 +97,7 @@ static void open_fixture(struct fixture *f, const char *name, const char *seeds,
     snprintf(path, sizeof path, "tests/golden/model/%s.safetensors", name);
     EXPECT_OK(safetensors_open(test_source_path(path), &f->golden));
     read_config(f, more);
-    EXPECT_OK(device_open_cpu(1, DTYPE_F32, &f->device));
+    EXPECT_OK(on_device_open(1, DTYPE_F32, &f->device));
     EXPECT_OK(detector_create(&f->config.model, LABELS, f->device, &f->model));
     EXPECT_OK(tape_create(f->device, &f->tape));
     make_images(f, seeds);
@@ -133,7 +134,9 @@ static void join(struct fixture *f, struct micro_batch *b, int i)
     }
     size_t size = 3 * (size_t)m->canvas_h * (size_t)m->canvas_w;
     int slot = (int)b->pixels[g]->shape.dim[0]++;
-    memcpy((float *)b->pixels[g]->data + (size_t)slot * size, m->pixels, size * sizeof(float));
+    EXPECT_OK(f->device->ops->upload(f->device->stream,
+                                     (float *)b->pixels[g]->data + (size_t)slot * size, m->pixels,
+                                     size * sizeof(float)));
     struct detector_image *to = &b->images[b->batch.n_images++];
     *to = m->target;
     to->group = g;
@@ -156,9 +159,12 @@ static void run(struct fixture *f, int first, int n, double mean[N_TERMS])
     gather(f, first, n, &b);
     EXPECT_OK(detector_losses(f->model, f->tape, &b.batch, 1, 0, &l));
     EXPECT_EQ(l.n, N_TERMS);
-    for (int k = 0; k < N_TERMS; k++)
-        for (int i = 0; i < n; i++)
-            mean[k] += (double)((const float *)l.value[k]->data)[i] / N_IMAGES;
+    for (int k = 0; k < N_TERMS; k++) {
+        float term[N_IMAGES];
+        EXPECT_OK(f->device->ops->download(f->device->stream, term, l.value[k]->data,
+                                           (size_t)n * sizeof *term));
+        for (int i = 0; i < n; i++) mean[k] += (double)term[i] / N_IMAGES;
+    }
     EXPECT_OK(tape_backward(f->tape, l.value, l.n, 1.0f / N_IMAGES));
     tape_reset(f->tape);
 }

@@ -2,18 +2,15 @@
 #include "op_case.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"
+#include "support/on_device.h"
 
 struct device *op_case_device(enum dtype compute)
 {
     struct device *d = NULL;
-    const char *where = getenv("SHOAL_TEST_DEVICE");
-    const bool gpu = where != NULL && strcmp(where, "cuda") == 0;
-    status st =
-        gpu ? device_open_gpu(0, compute, false, true, &d) : device_open_cpu(2, compute, &d);
+    status st = on_device_open(2, compute, &d);
     if (st == E_UNSUPPORTED) {
         printf("  not run in %s: %s\n", dtype_name(compute), error_text());
         return NULL;

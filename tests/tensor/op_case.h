@@ -50,7 +50,7 @@ struct op_result {
 };
 
 // Opens a CPU device of two threads, with SHOAL_TEST_DEVICE=cuda the first GPU, or returns NULL
-// after printing why.
+// after printing why; skips all where a GPU is asked for and missing.
 struct device *op_case_device(enum dtype compute);
 // Applies the op and, where dy is given, walks back from the sum over all applications of <dy, y>.
 // dy [repeat * n_y]. Failures are the test's, told with the case's name; false then.
