@@ -7,6 +7,7 @@
 #include "core/profile.h"
 #include "core/pulse.h"
 #include "core/simd.h"
+#include "core/thread.h"
 
 static SIMD_CLONES void add(size_t n, const float *restrict from, float *restrict to)
 {
@@ -74,8 +75,7 @@ status bucket_host_start(struct buckets *b)
 {
     struct bucket_thread *h = &b->host;
     TRY(mem_zalloc(&h->launched, (size_t)b->n_lanes));
-    REQUIRE(pthread_create(&h->thread, NULL, sum_buckets, b) == 0, E_NOMEM,
-            "cannot start the communication thread");
+    TRY(thread_start(&h->thread, sum_buckets, b, "the communication thread"));
     h->runs = true;
     return OK;
 }

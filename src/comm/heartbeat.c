@@ -2,8 +2,6 @@
 // while it holds the lock: who reads the table must not be held up.
 #include "comm/heartbeat.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +12,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/pulse.h"
+#include "core/thread.h"
 
 // What travels. Ranks of one job share one build (comm_agree): plain structs will do; the mark
 // serves until that has been checked.
@@ -43,8 +42,8 @@ struct peer {
 struct heartbeat {
     struct comm *comm;
     double interval_s, look_s;
-    int first,
-        n_peers; // rank zero listens to all (and keeps itself as peer 0), others to rank zero
+    // Rank zero listens to all and keeps itself as peer 0, others listen to rank zero.
+    int first, n_peers;
     struct straggler *straggler; // rank zero's
     _Atomic bool raised;         // anywhere
     _Atomic bool raised_here;
@@ -144,24 +143,14 @@ static void look_for_straggler(struct heartbeat *h)
     if (rank >= 0) log_warn("rank %d on %s %s", rank, comm_host_of(h->comm, rank), text);
 }
 
-static void sleep_for(struct heartbeat *h, double seconds)
-{
-    struct timespec until;
-    (void)clock_gettime(CLOCK_REALTIME, &until);
-    long long ns = until.tv_nsec + (long long)(seconds * 1e9);
-    until.tv_sec += ns / 1000000000;
-    until.tv_nsec = (long)(ns % 1000000000);
-    (void)pthread_mutex_lock(&h->lock);
-    if (!h->stop) (void)pthread_cond_timedwait(&h->changed, &h->lock, &until);
-    (void)pthread_mutex_unlock(&h->lock);
-}
-
-static bool wants_stop(struct heartbeat *h)
+// Until the next beat; false where there is to be none.
+static bool wait_for_beat(struct heartbeat *h)
 {
     (void)pthread_mutex_lock(&h->lock);
-    bool stop = h->stop;
+    if (!h->stop) (void)thread_wait_s(&h->changed, &h->lock, h->interval_s);
+    bool goes_on = !h->stop;
     (void)pthread_mutex_unlock(&h->lock);
-    return stop;
+    return goes_on;
 }
 
 static bool all_said_good_bye(struct heartbeat *h)
@@ -196,14 +185,13 @@ static status say_good_bye(struct heartbeat *h)
 static void *beat(void *argument)
 {
     struct heartbeat *h = argument;
-    status st = OK;
-    while (st == OK && !wants_stop(h)) {
+    status st;
+    do {
         st = receive(h);
         struct note n = answer(h);
         if (st == OK) st = send_to_all(h, &n);
         look_for_straggler(h);
-        sleep_for(h, h->interval_s);
-    }
+    } while (st == OK && wait_for_beat(h));
     // What fails here, fails in the collectives too, and silence is noticed.
     if (st == OK) st = say_good_bye(h);
     if (st != OK) log_warn("heartbeats end: %s", error_text());
@@ -215,7 +203,6 @@ static void *beat(void *argument)
 status heartbeat_create(struct comm *c, double interval_s, double look_s, struct heartbeat **out)
 {
     struct heartbeat *h = NULL;
-    sigset_t all, before;
     status st = OK;
     TRY(mem_zalloc(&h, 1));
     h->comm = c;
@@ -229,15 +216,8 @@ status heartbeat_create(struct comm *c, double interval_s, double look_s, struct
     TRY_GOTO(st, mem_zalloc(&h->peers, (size_t)h->n_peers), fail);
     if (c->rank == 0)
         TRY_GOTO(st, straggler_create(c->size, look_s, clock_now_s(), &h->straggler), fail);
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    h->has_thread = pthread_create(&h->thread, NULL, beat, h) == 0;
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!h->has_thread) {
-        error_set(__FILE__, __LINE__, "cannot start the heartbeats' thread");
-        st = E_NOMEM;
-        goto fail;
-    }
+    TRY_GOTO(st, thread_start(&h->thread, beat, h, "the heartbeats' thread"), fail);
+    h->has_thread = true;
     *out = h;
     return OK;
 fail:

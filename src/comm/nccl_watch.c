@@ -1,15 +1,12 @@
 // The thread that asks NCCL how it is.
 #ifdef SHOAL_CUDA
 
-#include <errno.h>
-#include <pthread.h>
-#include <signal.h>
-#include <time.h>
-
 #include "comm/nccl_internal.h"
 #include "core/mem.h"
+#include "core/thread.h"
 
-enum { REASON_BYTES = 512, LOOK_MS = 200, PATIENCE_S = 2 };
+enum { REASON_BYTES = 512 };
+static const double look_s = 0.2, patience_s = 2;
 
 struct nccl_watch {
     struct comm *comm;
@@ -22,17 +19,6 @@ struct nccl_watch {
     int n, n_max;
     bool stop, leaving, aborted;
 };
-
-static struct timespec in_ms(long ms)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_REALTIME, &t);
-    t.tv_sec += ms / 1000;
-    t.tv_nsec += ms % 1000 * 1000000;
-    t.tv_sec += t.tv_nsec / 1000000000;
-    t.tv_nsec %= 1000000000;
-    return t;
-}
 
 // Under the lock, which is open meanwhile: an abort may hang. Nobody leaves then
 // (nccl_watch_remove).
@@ -59,8 +45,7 @@ static void *look(void *argument)
     char reason[REASON_BYTES];
     (void)pthread_mutex_lock(&w->lock);
     while (!w->stop) {
-        struct timespec until = in_ms(LOOK_MS);
-        (void)pthread_cond_timedwait(&w->changed, &w->lock, &until);
+        (void)thread_wait_s(&w->changed, &w->lock, look_s);
         if (w->leaving && !w->aborted) abort_all(w);
         if (w->stop || w->leaving || !find_broken(w, reason, sizeof reason)) continue;
         (void)pthread_mutex_unlock(&w->lock);
@@ -75,24 +60,18 @@ static void *look(void *argument)
 static void farewell(void *context)
 {
     struct nccl_watch *w = context;
-    struct timespec until = in_ms(1000L * PATIENCE_S);
     (void)pthread_mutex_lock(&w->lock);
     w->leaving = true;
     (void)pthread_cond_broadcast(&w->changed);
     if (pthread_equal(pthread_self(), w->thread)) abort_all(w);
-    while (!w->aborted && pthread_cond_timedwait(&w->changed, &w->lock, &until) != ETIMEDOUT)
-        continue;
+    while (!w->aborted && thread_wait_s(&w->changed, &w->lock, patience_s)) continue;
     (void)pthread_mutex_unlock(&w->lock);
 }
 
 static status start(struct nccl_watch *w)
 {
-    sigset_t all, before;
-    (void)sigfillset(&all); // signals are the main thread's
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    w->has_thread = pthread_create(&w->thread, NULL, look, w) == 0;
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    REQUIRE(w->has_thread, E_NOMEM, "cannot start the thread that watches NCCL");
+    TRY(thread_start(&w->thread, look, w, "the thread that watches NCCL"));
+    w->has_thread = true;
     comm_set_farewell(w->comm, farewell, w);
     return OK;
 }

@@ -1,20 +1,17 @@
 // The guard thread: no MPI here, so nothing that hangs can hold it up.
 #include "comm/watchdog.h"
 
-#include <errno.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "comm/heartbeat.h"
 #include "core/clock.h"
 #include "core/mem.h"
 #include "core/pulse.h"
+#include "core/thread.h"
 
 enum { EXIT_LOST = 75, LINE_BYTES = 1024 };
 // Who hangs shall speak before those that wait for it, and one of these before the others.
@@ -128,23 +125,13 @@ static void look(struct watchdog *w)
     check_still(w, &p, &v);
 }
 
-static void sleep_for(struct watchdog *w, double seconds)
-{
-    struct timespec until;
-    (void)clock_gettime(CLOCK_REALTIME, &until);
-    long long ns = until.tv_nsec + (long long)(seconds * 1e9);
-    until.tv_sec += ns / 1000000000;
-    until.tv_nsec = (long)(ns % 1000000000);
-    (void)pthread_cond_timedwait(&w->changed, &w->lock, &until);
-}
-
 static void *guard(void *argument)
 {
     struct watchdog *w = argument;
     double before_s = clock_now_s();
     (void)pthread_mutex_lock(&w->lock);
     while (!w->stop) {
-        sleep_for(w, w->tick_s);
+        (void)thread_wait_s(&w->changed, &w->lock, w->tick_s);
         double passed_s = clock_now_s() - before_s;
         before_s += passed_s;
         if (passed_s > 4 * w->tick_s) passed_s = 4 * w->tick_s;
@@ -161,23 +148,19 @@ static void *guard(void *argument)
 status watchdog_create(double timeout_s, struct watchdog **out)
 {
     struct watchdog *w = NULL;
-    sigset_t all, before;
     TRY(mem_zalloc(&w, 1));
     w->timeout_s = timeout_s;
     w->tick_s = timeout_s < 10 ? timeout_s / 20 : 0.5;
     w->hurry_s = -1;
     (void)pthread_mutex_init(&w->lock, NULL);
     (void)pthread_cond_init(&w->changed, NULL);
-    (void)sigfillset(&all); // signals are the main thread's
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    w->has_thread = pthread_create(&w->thread, NULL, guard, w) == 0;
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!w->has_thread) {
+    status st = thread_start(&w->thread, guard, w, "the watchdog's thread");
+    w->has_thread = st == OK;
+    if (st == OK)
+        *out = w;
+    else
         watchdog_destroy(w);
-        FAIL(E_NOMEM, "cannot start the watchdog's thread");
-    }
-    *out = w;
-    return OK;
+    return st;
 }
 
 status watchdog_join(struct watchdog *w, struct comm *c)

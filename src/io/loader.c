@@ -3,13 +3,12 @@
 // images. Everything that is shared changes under one lock; the work itself runs outside it.
 #include "io/loader.h"
 
-#include <pthread.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "core/clock.h"
 #include "core/mem.h"
 #include "core/profile.h"
+#include "core/thread.h"
 #include "io/loader_internal.h"
 
 struct loader {
@@ -132,10 +131,8 @@ static void *thread_main(void *context)
 static status start_threads(struct loader *l, int n)
 {
     TRY(mem_alloc(&l->threads, (size_t)n));
-    for (; l->n_threads < n; l->n_threads++) {
-        int error = pthread_create(&l->threads[l->n_threads], NULL, thread_main, l);
-        REQUIRE(error == 0, E_NOMEM, "cannot start a decoding thread: %s", strerror(error));
-    }
+    for (; l->n_threads < n; l->n_threads++)
+        TRY(thread_start(&l->threads[l->n_threads], thread_main, l, "a decoding thread"));
     return OK;
 }
 

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,6 +13,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/profile.h"
+#include "core/thread.h"
 #include "io/safetensors.h"
 
 // One checkpoint's contents, copied out of the training state.
@@ -301,10 +301,7 @@ status checkpoint_writer_submit(struct checkpoint_writer *w, const struct params
     join(w);
     w->result.code = OK;
     status st = copy_all(&w->job, params, o, c, labels, s);
-    if (st == OK && pthread_create(&w->thread, NULL, write_in_thread, w) != 0) {
-        error_set(__FILE__, __LINE__, "cannot start the checkpoint thread");
-        st = E_NOMEM;
-    }
+    if (st == OK) st = thread_start(&w->thread, write_in_thread, w, "the checkpoint's thread");
     w->writing = st == OK;
     if (st == OK) return OK;
     job_fini(&w->job);

@@ -1,13 +1,12 @@
 // Threads that wait for the next task.
 #include "train/crew.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
 #include "core/mem.h"
 #include "core/profile.h"
+#include "core/thread.h"
 
 struct member {
     struct crew *crew;
@@ -62,19 +61,12 @@ static void *work(void *argument)
     return NULL;
 }
 
-// Signals are the main thread's.
 static status start_threads(struct crew *c)
 {
-    sigset_t all, before;
-    int code = 0;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    for (int i = 1; i < c->n && code == 0; i++) {
-        code = pthread_create(&c->members[i].thread, NULL, work, &c->members[i]);
-        if (code == 0) c->n_threads++;
+    for (int i = 1; i < c->n; i++) {
+        TRY(thread_start(&c->members[i].thread, work, &c->members[i], "a device's thread"));
+        c->n_threads++;
     }
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    REQUIRE(code == 0, E_NOMEM, "cannot start a thread for each of %d devices", c->n);
     return OK;
 }
 
