@@ -19,7 +19,7 @@ static cudaStream_t streams;
 static cudaError_t last_error;
 static unsigned long jitter_us, jitter_state = 1;
 static bool is_inline;
-static unsigned long n_launches, n_waits;
+static unsigned long n_launches, n_waits, n_host_waits;
 static _Thread_local int current_device;
 static uint64_t marks;
 struct fake_cudart_counts fake_cudart_counts;
@@ -309,6 +309,16 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s)
                .kind = FAKE_RECORD, .event = e, .generation = ++e->recorded, .order = order});
 }
 
+// Whether variable names this wait's number.
+static bool is_left_out(const char *variable, unsigned long *count)
+{
+    const char *number = getenv(variable);
+    fake_cudart_lock();
+    bool left_out = number != NULL && ++*count == strtoul(number, NULL, 10);
+    fake_cudart_unlock();
+    return left_out;
+}
+
 cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned flags)
 {
     (void)flags;
@@ -324,11 +334,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned flags)
     if (s->capture != NULL)
         return fake_cudart_fail(cudaErrorStreamCaptureIsolation,
                                 "a capturing stream waits for an event from outside");
-    const char *dropped = getenv("FAKE_CUDA_DROP_WAIT");
-    fake_cudart_lock();
-    bool drop = dropped != NULL && ++n_waits == strtoul(dropped, NULL, 10);
-    fake_cudart_unlock();
-    if (drop) return cudaSuccess;
+    if (is_left_out("FAKE_CUDA_DROP_WAIT", &n_waits)) return cudaSuccess;
     if (e->recorded == 0)
         return fake_cudart_fail(cudaErrorInvalidValue,
                                 "wait for an event never recorded (a GPU would not wait)");
@@ -339,6 +345,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned flags)
 
 cudaError_t cudaEventSynchronize(cudaEvent_t e)
 {
+    if (is_left_out("FAKE_CUDA_DROP_HOST_WAIT", &n_host_waits)) return cudaSuccess;
     fake_cudart_add(&fake_cudart_counts.waits, e->mark == marks);
     fake_cudart_lock();
     while (e->completed < e->recorded) pthread_cond_wait(&changed, &mutex);

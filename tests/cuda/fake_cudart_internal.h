@@ -6,7 +6,8 @@
 // operation start up to n microseconds late, drawn from FAKE_CUDA_SEED. FAKE_CUDA_INLINE=1 runs all
 // at once in the caller's thread instead, so that suites written for host memory can hand it over.
 // FAKE_CUDA_FAIL_ALLOC=n fails the n-th allocation of device memory. FAKE_CUDA_DROP_WAIT=n leaves
-// out the n-th wait of a stream for an event, which whoever watches for races should notice.
+// out the n-th wait of a stream for an event, FAKE_CUDA_DROP_HOST_WAIT=n that of the host, which
+// whoever watches for races should notice.
 //
 // Linked into a ThreadSanitizer build (itself built without), it hides its own locks and states
 // just the orders that CUDA promises: enqueue before run, run before recorded event, event before
