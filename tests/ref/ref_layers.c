@@ -43,7 +43,7 @@ static void each_join(const struct conv2d_desc *d, join_function *f, void *conte
             }
 }
 
-enum { MAX_SUMS = 1 << 19 };
+enum { MAX_SUMS = 1 << 20 };
 static double sums[MAX_SUMS];
 
 struct operands {

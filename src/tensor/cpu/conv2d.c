@@ -77,8 +77,7 @@ status cpu_conv2d(struct stream *s, const struct conv2d_desc *d, const void *x, 
 {
     if (y_elements(d) == 0) return OK;
     if (conv2d_product_pays(d)) return conv2d_product(s, d, x, w.data, bias, residual, y);
-    if (conv2d_winograd_pays(s, d, ONEDNN_PASS_FORWARD))
-        return conv2d_winograd(s, d, x, w, bias, y);
+    if (conv2d_winograd_pays(d)) return conv2d_winograd(s, d, x, w.data, bias, residual, y);
     struct onednn_key key = key_of(ONEDNN_KIND_CONV, 0, d);
     struct onednn_plan *p;
     TRY(onednn_plan(s, &key, build_forward, &p));
@@ -135,8 +134,7 @@ static status dx_bare(struct stream *s, const struct conv2d_desc *d, const void 
     const enum dtype dtype = (enum dtype)d->dtype;
     const int64_t n = x_elements(d);
     if (conv2d_product_pays(d)) return conv2d_product_dx(s, d, dy, w.data, dx, accumulate);
-    if (conv2d_winograd_pays(s, d, ONEDNN_PASS_DATA))
-        return conv2d_winograd_dx(s, d, dy, w, dx, accumulate);
+    if (conv2d_winograd_pays(d)) return conv2d_winograd_dx(s, d, dy, w.data, dx, accumulate);
     if (is_turnable(d)) return dx_turned(s, d, dy, w, dx, accumulate);
     struct onednn_key key = key_of(ONEDNN_KIND_CONV_DX, 0, d);
     struct onednn_plan *p;
@@ -176,26 +174,18 @@ static status build_dw(struct stream *s, const struct onednn_key *key, struct on
 }
 
 static status dw_direct(struct stream *s, const struct conv2d_desc *d, const void *x,
-                        const void *dy, bool scaled, struct onednn_plan **out, float **packed)
-{
-    struct onednn_key key = key_of(ONEDNN_KIND_CONV_DW, scaled, d);
-    TRY(onednn_plan(s, &key, build_dw, out));
-    TRY(onednn_scratch(s, ONEDNN_SCRATCH_PACKED, (*out)->packed_bytes, packed));
-    TRY(onednn_set(*out, DNNL_ARG_SRC, x));
-    TRY(onednn_set(*out, DNNL_ARG_DIFF_DST, dy));
-    TRY(onednn_set(*out, DNNL_ARG_DIFF_WEIGHTS, *packed));
-    return onednn_run(s, *out);
-}
-
-static status dw_conv(struct stream *s, const struct conv2d_desc *d, const void *x, const void *dy,
-                      const float *scale, float *dw)
+                        const void *dy, const float *scale, float *dw)
 {
     const int64_t n_row = (int64_t)d->r * d->s * d->c;
-    const bool winograd = conv2d_winograd_pays(s, d, ONEDNN_PASS_WEIGHTS);
+    struct onednn_key key = key_of(ONEDNN_KIND_CONV_DW, scale != NULL, d);
     struct onednn_plan *p;
     float *packed, *plain;
-    TRY(winograd ? conv2d_winograd_dw(s, d, x, dy, scale != NULL, &p, &packed)
-                 : dw_direct(s, d, x, dy, scale != NULL, &p, &packed));
+    TRY(onednn_plan(s, &key, build_dw, &p));
+    TRY(onednn_scratch(s, ONEDNN_SCRATCH_PACKED, p->packed_bytes, &packed));
+    TRY(onednn_set(p, DNNL_ARG_SRC, x));
+    TRY(onednn_set(p, DNNL_ARG_DIFF_DST, dy));
+    TRY(onednn_set(p, DNNL_ARG_DIFF_WEIGHTS, packed));
+    TRY(onednn_run(s, p));
     plain = packed;
     if (p->repack.primitive != NULL) {
         if (scale == NULL) return onednn_repack(s, p, packed, dw);
@@ -214,7 +204,8 @@ status cpu_conv2d_dw(struct stream *s, const struct conv2d_desc *d, const void *
     const int64_t rows = (int64_t)d->n * d->ho * d->wo;
     if (dbias != NULL) TRY(onednn_column_sums(s, rows, d->k, d->dtype, dy, dbias));
     if (conv2d_product_pays(d)) return conv2d_product_dw(s, d, x, dy, scale, dw);
-    return dw_conv(s, d, x, dy, scale, dw);
+    if (conv2d_winograd_pays(d)) return conv2d_winograd_dw(s, d, x, dy, scale, dw);
+    return dw_direct(s, d, x, dy, scale, dw);
 }
 
 // By trial: oneDNN knows best what it has, and a plain reference loop does not count.

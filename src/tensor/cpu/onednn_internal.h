@@ -21,9 +21,6 @@ enum onednn_kind {
     ONEDNN_KIND_CONV_DX_TURNED, // as a forward convolution with turned weights
     ONEDNN_KIND_CONV_DX,
     ONEDNN_KIND_CONV_DW,
-    ONEDNN_KIND_WINOGRAD, // of a band of rows
-    ONEDNN_KIND_WINOGRAD_DX,
-    ONEDNN_KIND_WINOGRAD_DW,
     ONEDNN_KIND_MATMUL,
     ONEDNN_KIND_BATCH_NORM,
     ONEDNN_KIND_BATCH_NORM_DX,
@@ -103,7 +100,6 @@ struct stream {
     uint64_t n_repacked;        // weights repacked so far
     char *boxes[BACKEND_BOXES]; // what was posted
     size_t box_bytes[BACKEND_BOXES];
-    int winograd; // whether oneDNN has it here: 1, -1, 0 not known yet
 };
 
 status onednn_check(dnnl_status_t code, const char *file, int line, const char *call);

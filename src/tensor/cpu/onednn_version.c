@@ -129,10 +129,7 @@ static dnnl_status_t conv_pd(dnnl_engine_t engine, const struct onednn_version_c
                              dnnl_primitive_desc_t hint, dnnl_primitive_attr_t attr,
                              dnnl_primitive_desc_t *out)
 {
-    // Backward passes are shown a direct forward one: only its shapes count.
-    const bool shown = c->pass != pass;
-    const dnnl_alg_kind_t kind =
-        c->winograd && !shown ? dnnl_convolution_winograd : dnnl_convolution_direct;
+    const dnnl_alg_kind_t kind = dnnl_convolution_direct;
 #if DNNL_VERSION_MAJOR >= 3
     if (pass == ONEDNN_PASS_FORWARD)
         return dnnl_convolution_forward_primitive_desc_create(

@@ -35,7 +35,6 @@ struct onednn_post {
 enum onednn_pass { ONEDNN_PASS_FORWARD, ONEDNN_PASS_DATA, ONEDNN_PASS_WEIGHTS };
 
 struct onednn_version_conv {
-    bool winograd; // else directly
     enum onednn_pass pass;
     struct onednn_layout src, weights, bias, dst; // or their gradients
     dnnl_dims_t stride, pad_before, pad_after;
