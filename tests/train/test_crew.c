@@ -11,7 +11,7 @@ enum { LANES = 4, ROUNDS = 200 };
 
 struct board {
     pthread_t thread[LANES];
-    int calls[LANES], wrong_thread;
+    int calls[LANES], wrong_thread[LANES];
     int fails; // bit by lane
     struct crew *crew;
     atomic_int n_here, n_left_early;
@@ -23,7 +23,7 @@ static status note_thread(void *context, int lane)
     if (b->calls[lane]++ == 0)
         b->thread[lane] = pthread_self();
     else
-        b->wrong_thread += lane == 0 && !pthread_equal(b->thread[lane], pthread_self());
+        b->wrong_thread[lane] += !pthread_equal(b->thread[lane], pthread_self());
     return OK;
 }
 
@@ -35,10 +35,10 @@ TEST(every_lane_does_every_task_in_its_own_thread)
     for (int i = 0; i < ROUNDS; i++) EXPECT_OK(crew_each(b.crew, note_thread, &b));
     for (int i = 0; i < LANES; i++) {
         EXPECT_EQ(b.calls[i], ROUNDS);
+        EXPECT_EQ(b.wrong_thread[i], 0);
         for (int j = 0; j < i; j++) EXPECT(!pthread_equal(b.thread[i], b.thread[j]));
     }
     EXPECT(pthread_equal(b.thread[0], pthread_self()));
-    EXPECT_EQ(b.wrong_thread, 0);
     crew_destroy(b.crew);
 }
 
