@@ -145,18 +145,11 @@ static status sync_stream(FILE *file, const char *path)
     return OK;
 }
 
-static status sync_folder_of(const char *path)
-{
-    char *folder = NULL;
-    TRY(file_folder_of(path, &folder));
-    status st = file_sync_folder(folder);
-    mem_free(folder);
-    return st;
-}
-
 status file_atomic_commit(struct file_atomic *f)
 {
     status st = OK;
+    char *folder = NULL;
+    TRY_GOTO(st, file_folder_of(f->path, &folder), out); // after the rename no memory is asked for
     TRY_GOTO(st, sync_stream(f->file, f->path), out);
     FILE *file = f->file;
     f->file = NULL;
@@ -168,8 +161,9 @@ status file_atomic_commit(struct file_atomic *f)
     }
     mem_free(f->temporary); // it has its name now: nothing to remove
     f->temporary = NULL;
-    TRY_GOTO(st, sync_folder_of(f->path), out);
+    TRY_GOTO(st, file_sync_folder(folder), out);
 out:
+    mem_free(folder);
     file_atomic_abort(f);
     return st;
 }
