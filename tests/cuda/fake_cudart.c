@@ -282,14 +282,15 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags)
     return cudaSuccess;
 }
 
+// It stays: work that is queued may still wait for it, as on a GPU.
 cudaError_t cudaEventDestroy(cudaEvent_t e)
 {
-    for (struct fake_order *o = e->orders, *next; o != NULL; o = next) {
-        next = o->next;
-        free(o);
-    }
+    static cudaEvent_t gone;
+    fake_cudart_lock();
+    e->gone = gone;
+    gone = e;
+    fake_cudart_unlock();
     fake_cudart_add(&fake_cudart_counts.living, -1);
-    free(e);
     return cudaSuccess;
 }
 

@@ -68,6 +68,7 @@ struct CUevent_st {
     cudaGraph_t capture;
     cudaStream_t stream;
     struct fake_order *orders; // the latest first
+    cudaEvent_t gone;          // destroyed before it
 };
 
 struct CUgraph_st {

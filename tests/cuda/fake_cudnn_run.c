@@ -1,5 +1,5 @@
 // Execution: a graph on its stream by plain loops, its tensors read and written as they are
-// described.
+// described. Built without it, it tells ThreadSanitizer what it reads and writes, tensor by tensor.
 #include <dlfcn.h>
 #include <math.h>
 #include <stdio.h>
@@ -8,6 +8,9 @@
 #include <time.h>
 
 #include "cuda/fake_cudnn_internal.h"
+
+void __tsan_read_range(void *, unsigned long) __attribute__((weak));
+void __tsan_write_range(void *, unsigned long) __attribute__((weak));
 
 enum { MAX_TENSORS = 24 };
 
@@ -70,6 +73,21 @@ static struct fake_tensor *tensor_of(struct run *r, const struct fake_desc *d)
     r->n++;
     if (r->tensor[i].is_virtual) r->tensor[i].data = malloc((size_t)elements(&r->tensor[i]) * 4);
     return &r->tensor[i];
+}
+
+static unsigned long bytes_of(const struct fake_tensor *t)
+{
+    return (unsigned long)elements(t) * (t->type == CUDNN_DATA_BFLOAT16 ? 2 : 4);
+}
+
+static void is_read(const struct fake_tensor *t)
+{
+    if (__tsan_read_range && !t->is_virtual) __tsan_read_range(t->data, bytes_of(t));
+}
+
+static void is_written(const struct fake_tensor *t)
+{
+    if (__tsan_write_range && !t->is_virtual) __tsan_write_range(t->data, bytes_of(t));
 }
 
 struct geometry {
@@ -143,6 +161,10 @@ static void run_conv(struct run *r, const struct fake_desc *op, const struct fak
     const struct fake_tensor *to = v.y;
     if (op->type == CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR) to = v.x;
     if (op->type == CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR) to = v.w;
+    if (to != v.x) is_read(v.x);
+    if (to != v.w) is_read(v.w);
+    if (to != v.y) is_read(v.y);
+    is_written(to);
     v.fx = to == v.x ? calloc((size_t)elements(to), 4) : to_floats(v.x);
     v.fw = to == v.w ? calloc((size_t)elements(to), 4) : to_floats(v.w);
     v.fy = to == v.y ? calloc((size_t)elements(to), 4) : to_floats(v.y);
@@ -180,6 +202,9 @@ static void run_pointwise(struct run *r, const struct fake_desc *op)
         tensor_of(r, fake_cudnn_part(op, CUDNN_ATTR_OPERATION_POINTWISE_XDESC, 0));
     const struct fake_tensor *y = tensor_of(r, to);
     const struct fake_tensor *b = other != NULL ? tensor_of(r, other) : NULL;
+    is_read(x);
+    if (b != NULL) is_read(b);
+    is_written(y);
     bool per_channel = b != NULL && elements(b) < elements(x);
     for (int64_t i = 0; i < elements(y); i++) {
         float v = b == NULL ? 0 : get(b, per_channel ? i % b->dim[1] : i);
