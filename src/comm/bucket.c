@@ -176,11 +176,3 @@ status buckets_finish(struct buckets *b, int lane, double *exposed_s)
     if (exposed_s != NULL) *exposed_s = waited_s;
     return OK;
 }
-
-void buckets_replay(struct buckets *b, int lane)
-{
-    struct bucket_seat *s = &b->seats[lane];
-    for (int i = 0; i < b->n_slices; i++) s->slice_ready[i] = true;
-    for (int i = 0; i < b->n; i++) s->pending[i] = 0;
-    s->next = s->n_closed = b->n;
-}

@@ -71,9 +71,5 @@ MUST_USE status buckets_ready(struct buckets *b, int lane, int slice);
 // be called again. *exposed_s (may be NULL) is the time waited; on a GPU, that of the step before,
 // as far as it is known. Collective.
 MUST_USE status buckets_finish(struct buckets *b, int lane, double *exposed_s);
-// For CUDA graphs. On a GPU, the calls above may run while the lane's stream is being captured,
-// from the first buckets_ready to buckets_finish. Where such a graph is launched again, the step's
-// sums are under way without them: buckets_begin, launch, and this.
-void buckets_replay(struct buckets *b, int lane);
 
 #endif

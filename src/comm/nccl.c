@@ -1,7 +1,7 @@
 // One device's end. Its sums run on a queue of their own, of high priority so that they get the few
 // multiprocessors they need while the backward walk goes on; two events order it against the queue
-// that makes the gradients. All of it may be captured in a CUDA graph: the wait for the first event
-// takes the second queue into the capture, the wait for the last one brings it back.
+// that makes the gradients. Not for CUDA graphs: NCCL wants a sum captured by all workers or by
+// none.
 #ifdef SHOAL_CUDA
 
 #include <cuda_runtime_api.h>
@@ -104,15 +104,12 @@ static double waited_s(const struct nccl *n)
 
 status nccl_close(struct nccl *n, double *exposed_s)
 {
-    enum cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
-    TRY_CUDA(cudaStreamIsCapturing(n->compute, &capture));
-    bool timing = capture == cudaStreamCaptureStatusNone; // times of a graph's events do not exist
-    *exposed_s = timing ? waited_s(n) : 0;
+    *exposed_s = waited_s(n);
     TRY_CUDA(cudaEventRecord(n->summed, n->sums));
-    if (timing) TRY_CUDA(cudaEventRecord(n->still, n->compute));
+    TRY_CUDA(cudaEventRecord(n->still, n->compute));
     TRY_CUDA(cudaStreamWaitEvent(n->compute, n->summed, 0));
-    if (timing) TRY_CUDA(cudaEventRecord(n->going, n->compute));
-    n->timed |= timing;
+    TRY_CUDA(cudaEventRecord(n->going, n->compute));
+    n->timed = true;
     return OK;
 }
 

@@ -1,7 +1,6 @@
 // Buckets on two fake devices of one process, by the double of NCCL: whole sums, in order, launched
-// as soon as they are complete; eagerly and from a captured graph. Run under ThreadSanitizer too,
-// which finds a wait that is missing (test_nccl_waits).
-#include <cuda_runtime_api.h>
+// as soon as they are complete. Run under ThreadSanitizer too, which finds a wait that is missing
+// (test_nccl_waits).
 #include <math.h>
 #include <pthread.h>
 #include <string.h>
@@ -24,13 +23,8 @@ struct worker {
     struct error error;
 };
 
-struct job {
-    enum config_wire wire;
-    bool capture;
-};
-
 static struct comm *comm;
-static struct job job;
+static enum config_wire wire;
 static pthread_barrier_t meeting;
 
 // The value of a slice's elements in a step.
@@ -104,7 +98,7 @@ static status check_result(struct worker *w, int step)
     TRY(gpu_backend()->download(w->stream, w->host, w->result, N * sizeof(float)));
     for (int i = 0; i < N; i++) {
         float want = made(0, i / SLICE, step) + made(1, i / SLICE, step);
-        float off = fabsf(w->host[i] - want), room = job.wire == CONFIG_WIRE_BF16 ? want / 128 : 0;
+        float off = fabsf(w->host[i] - want), room = wire == CONFIG_WIRE_BF16 ? want / 128 : 0;
         REQUIRE(off <= room, E_ARG, "lane %d, step %d, element %d: got %.9g, want %.9g", w->lane,
                 step, i, (double)w->host[i], (double)want);
     }
@@ -119,37 +113,10 @@ static status eager_step(struct worker *w, int step, const int order[N_SLICES])
     return check_result(w, step);
 }
 
-#define TRY_CUDA(call) REQUIRE((call) == cudaSuccess, E_DEVICE, #call)
-
-// The step is captured once and launched again and again.
-static status captured_steps(struct worker *w)
-{
-    cudaStream_t native = gpu_native_stream(w->stream);
-    cudaGraph_t graph = NULL;
-    cudaGraphExec_t exec = NULL;
-    buckets_begin(w->buckets, w->lane);
-    TRY_CUDA(cudaStreamBeginCapture(native, cudaStreamCaptureModeThreadLocal));
-    TRY(make_gradients(w, out_of_order));
-    TRY_CUDA(cudaStreamEndCapture(native, &graph));
-    TRY_CUDA(cudaGraphInstantiate(&exec, graph, 0));
-    for (int step = 0; step < STEPS; step++) {
-        TRY(upload_source(w, step));
-        buckets_begin(w->buckets, w->lane);
-        TRY_CUDA(cudaGraphLaunch(exec, native));
-        buckets_replay(w->buckets, w->lane);
-        TRY(buckets_finish(w->buckets, w->lane, NULL)); // nothing is left to do
-        TRY(check_result(w, step));
-    }
-    TRY_CUDA(cudaGraphExecDestroy(exec));
-    TRY_CUDA(cudaGraphDestroy(graph));
-    return OK;
-}
-
 static status run_worker(struct worker *w)
 {
     TRY(open_worker(w));
     TRY(eager_step(w, 7, in_order)); // nothing is allocated after the first
-    if (job.capture) return captured_steps(w);
     for (int step = 0; step < STEPS; step++) TRY(eager_step(w, step, out_of_order));
     return OK;
 }
@@ -164,16 +131,16 @@ static void *work(void *argument)
     return NULL;
 }
 
-static void run(struct job j)
+static void run(enum config_wire of_gradients)
 {
     struct bucket_slice slices[N_SLICES];
     struct worker w[DEVICES] = {0};
     struct buckets *b;
-    job = j;
+    wire = of_gradients;
     for (int i = 0; i < N_SLICES; i++) slices[i] = (struct bucket_slice){(int64_t)i * SLICE, SLICE};
     EXPECT_OK(buckets_create(&(struct buckets_params){.comm = comm,
                                                       .bucket_mib = 1,
-                                                      .wire = j.wire,
+                                                      .wire = wire,
                                                       .slices = slices,
                                                       .n_slices = N_SLICES,
                                                       .n_lanes = DEVICES,
@@ -198,18 +165,13 @@ static void run(struct job j)
 
 TEST(sums_are_whole_on_every_device)
 {
-    run((struct job){.wire = CONFIG_WIRE_FP32});
-}
-
-TEST(a_captured_step_sums_again_whenever_it_is_launched)
-{
-    run((struct job){.wire = CONFIG_WIRE_FP32, .capture = true});
+    run(CONFIG_WIRE_FP32);
 }
 
 #ifndef __SANITIZE_THREAD__ // casts are kernels, of too many threads for it
 TEST(sums_in_bf16_are_within_its_rounding)
 {
-    run((struct job){.wire = CONFIG_WIRE_BF16, .capture = true}); // after an eager step
+    run(CONFIG_WIRE_BF16);
 }
 #endif
 
