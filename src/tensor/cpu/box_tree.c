@@ -4,9 +4,8 @@
 // None of the boxes below an entry has a larger IoU with a than
 // - the common area of a and their hull over the union that this and their least area leave.
 //   Rounding keeps order (x <= y gives fl(x) <= fl(y)), so this holds for computed numbers too;
-// - what the x axis alone allows, common length over length of the union, and the y axis. This
-// holds
-//   but for rounding, which is less than the margin.
+// - what the x axis alone allows, common length over length of the union, and the y axis: but for
+//   rounding, which is less than the margin.
 // At a leaf's entry, which is a box, the first is boxes_iou_at's own value and the least of the
 // three. So what is left out cannot win.
 #include "tensor/cpu/box_tree.h"

@@ -4,8 +4,8 @@
 
 enum {
     BAND_CELLS = 4800, // of a band: with 256 channels 22 MB of values
-    // Below so many cells of an image, and with fewer input times output channels, oneDNN's direct
-    // kernels win (measured at 64 to 512 channels).
+    // With fewer cells of an image, or fewer input times output channels, oneDNN's kernels are as
+    // quick or quicker (measured with 2.6 at 64 to 512 channels; docs/performance.md).
     MIN_CELLS = 1200,
     MIN_PRODUCTS = 64 * 128,
     // Sums of so many products are added up: less is lost than in one long sum.

@@ -32,6 +32,16 @@ static ALWAYS_INLINE void store(const lanes *from, float *to)
 
 // ---- Along an axis, every step-th value ----
 
+// A polynomial's values at a, -a, b, -b from its even and odd parts there.
+static ALWAYS_INLINE void to_pairs(const lanes *even_a, const lanes *odd_a, const lanes *even_b,
+                                   const lanes *odd_b, int step, lanes *t)
+{
+    t[step] = *even_a + *odd_a;
+    t[2 * step] = *even_a - *odd_a;
+    t[3 * step] = *even_b + *odd_b;
+    t[4 * step] = *even_b - *odd_b;
+}
+
 // Six cells to the points.
 static ALWAYS_INLINE void from_cells(const lanes *d, int step, lanes *t)
 {
@@ -40,10 +50,7 @@ static ALWAYS_INLINE void from_cells(const lanes *d, int step, lanes *t)
     const lanes even_a = d4 - B2 * d2, odd_a = A * (d3 - B2 * d1);
     const lanes even_b = d4 - A2 * d2, odd_b = B * (d3 - A2 * d1);
     t[0] = PRODUCT * d0 - SUM * d2 + d4;
-    t[step] = even_a + odd_a;
-    t[2 * step] = even_a - odd_a;
-    t[3 * step] = even_b + odd_b;
-    t[4 * step] = even_b - odd_b;
+    to_pairs(&even_a, &odd_a, &even_b, &odd_b, step, t);
     t[5 * step] = PRODUCT * d1 - SUM * d3 + d5;
 }
 
@@ -54,10 +61,7 @@ static ALWAYS_INLINE void from_window(const lanes *g, int step, lanes *t)
     const lanes even_a = AT_A * (g0 + A2 * g2), odd_a = AT_A * A * g1;
     const lanes even_b = AT_B * (g0 + B2 * g2), odd_b = AT_B * B * g1;
     t[0] = AT_ZERO * g0;
-    t[step] = even_a + odd_a;
-    t[2 * step] = even_a - odd_a;
-    t[3 * step] = even_b + odd_b;
-    t[4 * step] = even_b - odd_b;
+    to_pairs(&even_a, &odd_a, &even_b, &odd_b, step, t);
     t[5 * step] = g2;
 }
 
@@ -68,10 +72,7 @@ static ALWAYS_INLINE void from_tile(const lanes *g, int step, lanes *t)
     const lanes even_a = AT_A * (g0 + A2 * g2), odd_a = AT_A * A * (g1 + A2 * g3);
     const lanes even_b = AT_B * (g0 + B2 * g2), odd_b = AT_B * B * (g1 + B2 * g3);
     t[0] = AT_ZERO * g0;
-    t[step] = even_a + odd_a;
-    t[2 * step] = even_a - odd_a;
-    t[3 * step] = even_b + odd_b;
-    t[4 * step] = even_b - odd_b;
+    to_pairs(&even_a, &odd_a, &even_b, &odd_b, step, t);
     t[5 * step] = g3;
 }
 
