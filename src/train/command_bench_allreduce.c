@@ -36,9 +36,9 @@ struct bench {
 
 // ---- Devices -----------------------------------------------------------------------------------
 
-static bool on_gpu(const struct bench *b)
+static bool is_gpu(const struct end *e)
 {
-    return !b->ends[0].device->ops->host_counts;
+    return !e->device->ops->host_counts;
 }
 
 static status open_end(void *context, int lane)
@@ -48,7 +48,7 @@ static status open_end(void *context, int lane)
     size_t bytes = b->n * sizeof(float);
     TRY(replica_open_device(b->config, b->comm, lane, &e->device));
     TRY(pool_take(e->device->pool, bytes, &e->grads));
-    if (on_gpu(b)) TRY(pool_take(e->device->pool, bytes / 2, &e->staging));
+    if (is_gpu(e)) TRY(pool_take(e->device->pool, bytes / 2, &e->staging));
     return e->device->ops->zero(e->device->stream, e->grads, bytes);
 }
 
@@ -76,7 +76,7 @@ static status make_buckets(const struct bench *b, int64_t slice, struct buckets 
                                     .slices = slices,
                                     .n_slices = n_slices,
                                     .n_lanes = crew_n(b->crew),
-                                    .on_gpu = on_gpu(b)};
+                                    .on_gpu = is_gpu(&b->ends[0])};
     status st = buckets_create(&params, out);
     mem_free(slices);
     return st;
@@ -98,7 +98,7 @@ static status prepare(struct bench *b)
     TRY(mem_zalloc(&b->ends, (size_t)crew_n(b->crew)));
     TRY(crew_each(b->crew, open_end, b));
     TRY(make_buckets(b, SLICE, &b->buckets));
-    return on_gpu(b) ? make_buckets(b, (int64_t)b->n, &b->one) : OK;
+    return is_gpu(&b->ends[0]) ? make_buckets(b, (int64_t)b->n, &b->one) : OK;
 }
 
 static status meet(struct bench *b)

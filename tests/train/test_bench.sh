@@ -41,5 +41,8 @@ expect 2 "bench score of one file" "$shoal" bench score --results kept/results.j
 expect 0 "bench allreduce" "$mpirun" 2 "$shoal" bench allreduce --mib 4 --rounds 2
 keys buckets plain buckets_over_plain
 has '"n_buckets": 4'
+expect 0 "bench allreduce, two devices" "$shoal" bench allreduce --mib 0.01 --rounds 1 train.devices_per_rank=2
+has '"devices_per_rank": 2'
+expect 0 "bench step, two devices" "${step[@]}" train.devices_per_rank=2
 expect 2 "no such benchmark" "$shoal" bench nothing
 finish
