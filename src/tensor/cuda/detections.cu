@@ -150,13 +150,6 @@ static __global__ void __launch_bounds__(SELECT_THREADS)
     }
 }
 
-static int32_t power_of_two(int64_t n)
-{
-    int32_t size = 1;
-    while (size < n) size *= 2;
-    return size;
-}
-
 template <class T> static status take(struct stream *s, int64_t n, T **out)
 {
     void *at;
@@ -169,9 +162,9 @@ static status reserve(struct stream *s, detections_job *j)
 {
     int64_t images = j->p.n_images, lists = images * j->n_classes;
     j->room = j->rows > 0 ? j->rows : 1; // an image may have all rows
-    j->keys_per_list = power_of_two(j->room);
+    j->keys_per_list = sort_room(j->room);
     int32_t most = j->per_image < j->room ? j->per_image : j->room;
-    j->merged_per_image = power_of_two(static_cast<int64_t>(most) * j->n_classes);
+    j->merged_per_image = sort_room(static_cast<int64_t>(most) * j->n_classes);
     TRY(take(s, images, &j->first_row));
     TRY(take(s, images, &j->n_rows));
     TRY(take(s, static_cast<int64_t>(j->rows) * j->n_classes, &j->scores));

@@ -139,22 +139,15 @@ static __global__ void __launch_bounds__(SELECT_THREADS)
                        i < n ? first + sort_index(keys[i]) : -1);
 }
 
-static int32_t power_of_two(int64_t n)
-{
-    int32_t size = 1;
-    while (size < n) size *= 2;
-    return size;
-}
-
 static status reserve(struct stream *s, proposals_job *j)
 {
     size_t lists = static_cast<size_t>(j->p.n_images * j->p.n_levels);
     size_t n = lists * static_cast<size_t>(j->room);
     void *at;
     // As much as an image's lists may need together when they are merged.
-    int64_t merged = power_of_two(static_cast<int64_t>(j->room) * j->p.n_levels);
+    int64_t merged = sort_room(static_cast<int64_t>(j->room) * j->p.n_levels);
     j->keys_per_list = static_cast<int32_t>((merged + j->p.n_levels - 1) / j->p.n_levels);
-    if (j->keys_per_list < power_of_two(j->room)) j->keys_per_list = power_of_two(j->room);
+    if (j->keys_per_list < sort_room(j->room)) j->keys_per_list = sort_room(j->room);
     TRY(cuda_scratch(s, lists * static_cast<size_t>(j->keys_per_list) * sizeof *j->keys, &at));
     j->keys = static_cast<uint64_t *>(at);
     TRY(cuda_scratch(s, n * sizeof *j->boxes, &at));

@@ -137,13 +137,6 @@ __device__ inline void clear_row(const struct samples &out, int64_t row)
     for (int k = 0; k < 4; k++) out.boxes[4 * row + k] = out.delta[4 * row + k] = 0.0f;
 }
 
-inline int32_t sample_power_of_two(int32_t n)
-{
-    int32_t size = 1;
-    while (size < n) size *= 2;
-    return size;
-}
-
 // The job without its match; takes scratch memory for the picks.
 inline status sample_prepare(struct stream *s, int32_t n_images, const struct sample_params *q,
                              const struct ground_truth *gt, const uint64_t *key,
@@ -159,7 +152,7 @@ inline status sample_prepare(struct stream *s, int32_t n_images, const struct sa
     for (int k = 0; k < 4; k++) j->weights.w[k] = q->box_weights[k];
     j->gt = *gt;
     j->key = key;
-    j->picks_per_image = sample_power_of_two(q->per_image);
+    j->picks_per_image = sort_room(q->per_image);
     TRY(cuda_scratch(s,
                      static_cast<size_t>(n_images) * static_cast<size_t>(j->picks_per_image) *
                          sizeof *j->picks,

@@ -79,11 +79,18 @@ __device__ inline int32_t compact(select_room *room, int32_t n, int32_t limit, T
     return taken < limit ? taken : limit;
 }
 
-// Sorts keys[n] ascending; there is room for the next power of two.
-__device__ inline void sort_ascending(uint64_t *keys, int32_t n)
+// The keys that sort_ascending needs room for: the next power of two; n is 2^30 at most.
+__host__ __device__ inline int32_t sort_room(int64_t n)
 {
     int32_t size = 1;
     while (size < n) size *= 2;
+    return size;
+}
+
+// Sorts keys[n] ascending; there is room for sort_room(n).
+__device__ inline void sort_ascending(uint64_t *keys, int32_t n)
+{
+    const int32_t size = sort_room(n);
     for (int32_t i = n + static_cast<int32_t>(threadIdx.x); i < size; i += SELECT_THREADS)
         keys[i] = ~static_cast<uint64_t>(0);
     __syncthreads();
@@ -149,7 +156,7 @@ __device__ inline uint64_t select_key(select_room *room, int32_t n, int total_bi
 }
 
 // The k smallest of n different keys, ascending: key(i) is candidate i's. Returns how many; keys
-// has room for the next power of two.
+// has room for sort_room(k).
 template <class Key>
 __device__ inline int32_t take_smallest(select_room *room, int32_t n, int32_t k, uint64_t *keys,
                                         Key key)
