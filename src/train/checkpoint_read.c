@@ -120,13 +120,15 @@ status checkpoint_find(const char *out_dir, char **folder)
     while (n > 0 && st == OK && *folder == NULL) {
         char *path = NULL;
         st = checkpoint_folder_of(out_dir, steps[--n], &path);
-        if (st != OK) break;
-        if (checkpoint_verify(path) == OK) {
+        if (st == OK) st = checkpoint_verify(path);
+        if (st == OK) {
             *folder = path;
             break;
         }
-        log_warn("checkpoint refused: %s; trying the one before", error_text());
         mem_free(path);
+        if (st == E_NOMEM) break; // says nothing about the checkpoint
+        log_warn("checkpoint refused: %s; trying the one before", error_text());
+        st = OK;
     }
     mem_free(steps);
     return st;

@@ -45,11 +45,13 @@ static status read_line(struct metrics *m, const char *line, size_t n, int64_t l
     struct json_document *document = NULL;
     int64_t step;
     *keep = false;
-    if (json_parse(line, n, m->path, &document) != OK) { // torn by a kill
+    status st = json_parse(line, n, m->path, &document);
+    if (st == E_FORMAT) { // torn by a kill
         error_clear();
         return OK;
     }
-    status st = json_get_integer(json_root(document), "step", &step);
+    TRY(st);
+    st = json_get_integer(json_root(document), "step", &step);
     const struct json *eval = json_find(json_root(document), "eval");
     double ap, ap50;
     if (st == OK && step <= last_step) {

@@ -367,4 +367,26 @@ TEST(running_out_of_memory_while_copying_is_an_error_and_leaks_nothing)
     close_run(&r);
 }
 
+TEST(running_out_of_memory_while_looking_for_the_newest_finds_no_older_one)
+{
+    struct run r;
+    char out[512], *folder = NULL;
+    status st = E_NOMEM;
+    int n = 0;
+    snprintf(out, sizeof out, "%s", test_path("look"));
+    open_run(&r, out, 3);
+    put(&r, 1);
+    put(&r, 2);
+    while (st != OK) {
+        mem_fail_at(++n);
+        st = checkpoint_find(out, &folder);
+        mem_fail_at(0);
+        if (st != OK) EXPECT(st == E_NOMEM && folder == NULL);
+    }
+    EXPECT_HAS(folder, "step-00000002");
+    EXPECT(n > 10);
+    mem_free(folder);
+    close_run(&r);
+}
+
 TEST_MAIN()

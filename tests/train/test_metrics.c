@@ -108,6 +108,23 @@ TEST(a_resume_keeps_what_its_step_has_seen)
     }
 }
 
+TEST(a_resume_without_memory_drops_no_line)
+{
+    status st = E_NOMEM;
+    int n = 0;
+    write_four();
+    while (st != OK) {
+        struct metrics *m = NULL;
+        mem_fail_at(++n);
+        st = metrics_open(path(), 4, &m);
+        mem_fail_at(0);
+        if (st != OK) EXPECT_EQ(st, E_NOMEM);
+        EXPECT_EQ(count_lines(), 6);
+        if (st == OK) metrics_close(m);
+    }
+    EXPECT(n > 12); // two and more for every line
+}
+
 TEST(a_log_cut_anywhere_by_a_kill_can_be_resumed)
 {
     char *text = NULL;
