@@ -2,20 +2,23 @@
 #include "train/stop_request.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 
 #include "core/status.h"
 
-// The process is one, and so is its flag.
-static volatile sig_atomic_t seen;
+// The process is one, and so is its flag. A signal may reach any thread, MPI's own too: the flag is
+// for all of them, and takes no lock in a handler.
+static atomic_bool seen;
+_Static_assert(ATOMIC_BOOL_LOCK_FREE == 2, "a signal handler must not wait for a lock");
 
 static void note(int number)
 {
-    if (number == SIGINT && seen) {
+    if (number == SIGINT && atomic_load(&seen)) {
         (void)signal(SIGINT, SIG_DFL);
         (void)raise(SIGINT); // waits until this handler has returned
     }
-    seen = 1;
+    atomic_store(&seen, true);
 }
 
 void stop_request_install(void)
@@ -29,5 +32,5 @@ void stop_request_install(void)
 
 bool stop_request_seen(void)
 {
-    return seen != 0;
+    return atomic_load(&seen);
 }
