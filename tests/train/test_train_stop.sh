@@ -13,15 +13,17 @@ mkdir alone stopped
 
 # start FOLDER COMMAND...: in the background; its process is $run, its output $work/log.
 start() {
-  local folder=$1
+  folder=$1
   shift
+  : >"$work/log" # here and now: until_exists looks at it
   (cd "$folder" && exec "$@") >"$work/log" 2>&1 &
   run=$!
 }
 
-# until_exists PATTERN: a file or folder of this name, or the run is over.
+# until_exists PATTERN: a file or folder of this name, and the run has begun (before, a signal would
+# end it, or what is still this shell with its trap); or the run is over.
 until_exists() {
-  while kill -0 "$run" 2>/dev/null && ! compgen -G "$1" >/dev/null; do sleep 0.005; done
+  while kill -0 "$run" 2>/dev/null && ! { grep -q 'steps in all' log && compgen -G "$1" >/dev/null; }; do sleep 0.005; done
 }
 
 # ends CODE WHAT
@@ -37,11 +39,11 @@ saved() {
   [ "$(grep -c 'stopped on request after step' log)" = 1 ] || fail "$1: $(cat log)"
   local step
   step=$(sed -nE 's/.*stopped on request after step ([0-9]+).*/\1/p' log)
-  [ "$(readlink stopped/out/checkpoints/latest)" = "step-$(printf %08d "$step")" ] ||
-    fail "$1: step $step, latest $(readlink stopped/out/checkpoints/latest)"
-  [ "$(grep '"loss"' stopped/out/metrics.jsonl | tail -n 1 | grep -o '"step": [0-9]*')" = "\"step\": $step" ] ||
-    fail "$1: step $step, metrics.jsonl ends with $(tail -n 1 stopped/out/metrics.jsonl)"
-  [ ! -e stopped/out/done.json ] || fail "$1: done.json"
+  [ "$(readlink "$folder/out/checkpoints/latest")" = "step-$(printf %08d "$step")" ] ||
+    fail "$1: step $step, latest $(readlink "$folder"/out/checkpoints/latest)"
+  [ "$(grep '"loss"' "$folder"/out/metrics.jsonl | tail -n 1 | grep -o '"step": [0-9]*')" = "\"step\": $step" ] ||
+    fail "$1: step $step, metrics.jsonl ends with $(tail -n 1 "$folder"/out/metrics.jsonl)"
+  [ ! -e "$folder"/out/done.json ] || fail "$1: done.json"
   has_errors 0
 }
 
@@ -51,7 +53,8 @@ expect 0 "the run left alone" bash -c 'cd alone && exec "$@"' - "${two[@]}"
 # ---- To mpirun, before the first step: the config is a pipe, so the moment is sure
 mkfifo stopped/pipe.yaml
 start stopped "$mpirun" 1 "$shoal" train pipe.yaml "${settings[@]}" train.out_dir=first --resume auto
-sleep 1 # until it waits for its config
+while kill -0 "$run" 2>/dev/null && ! pgrep -P "$run" >/dev/null; do sleep 0.05; done
+sleep 1 # until the rank waits for its config
 kill -USR1 "$run"
 cat small.yaml >stopped/pipe.yaml
 ends 7 "before the first step"
@@ -64,8 +67,9 @@ until_exists 'stopped/out/checkpoints/*.tmp-*'
 kill -USR1 "$run"
 saved "during a checkpoint's write"
 
-start stopped "${two[@]}" checkpoint.every_steps=1
-until_exists 'stopped/out/checkpoints/step-00000004'
+cp -a stopped one # how far this one comes depends on the clock: its own folder
+start one "${two[@]}" checkpoint.every_steps=1
+until_exists 'one/out/checkpoints/step-00000004'
 kill -TERM "$(pgrep -P "$run" -n)"
 saved "one rank"
 
@@ -75,7 +79,7 @@ kill -USR1 "$run"
 saved "in an evaluation"
 has "after step 6"
 start stopped "${two[@]}"
-while kill -0 "$run" 2>/dev/null && ! grep -q "steps in all" log; do sleep 0.01; done # it comes first
+until_exists 'stopped/out' # the evaluation comes first
 kill -USR1 "$run"
 saved "in an evaluation that is made up"
 has "after step 6"
