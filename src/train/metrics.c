@@ -30,6 +30,8 @@ struct metrics {
 };
 
 enum { LOSS_DIGITS = 9 };
+// Room from the start: an evaluation's line with 80 categories has 3 KB.
+enum { PENDING_BYTES = 1 << 14 };
 
 static status note_eval(struct metrics *m, int64_t step, double ap, double ap50)
 {
@@ -104,6 +106,7 @@ status metrics_open(const char *path, int64_t last_step, struct metrics **out)
     TRY(mem_zalloc(&m, 1));
     m->fd = -1;
     TRY_GOTO(st, mem_strdup(path, &m->path), fail);
+    TRY_GOTO(st, mem_grow(&m->pending, &m->pending_capacity, PENDING_BYTES), fail);
     if (last_step > 0 && file_exists(path)) TRY_GOTO(st, cut(m, last_step), fail);
     TRY_GOTO(st, open_file(m, last_step == 0), fail);
     *out = m;
@@ -159,7 +162,9 @@ static status line_begin(struct line *l, struct json_write *w)
 
 static status add(struct metrics *m, const struct line *l)
 {
-    TRY(mem_grow(&m->pending, &m->pending_capacity, m->n_pending + l->n));
+    status st = mem_grow(&m->pending, &m->pending_capacity, m->n_pending + l->n);
+    if (st != OK) error_prefix("%s loses a line", m->path);
+    TRY(st);
     memcpy(m->pending + m->n_pending, l->text, l->n);
     m->n_pending += l->n;
     return flush(m);

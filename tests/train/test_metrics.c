@@ -125,6 +125,17 @@ TEST(a_resume_without_memory_drops_no_line)
     EXPECT(n > 12); // two and more for every line
 }
 
+TEST(a_line_that_goes_to_the_file_at_once_asks_for_no_memory)
+{
+    struct metrics *m = NULL;
+    EXPECT_OK(metrics_open(path(), 0, &m));
+    mem_fail_at(1);
+    for (int64_t step = 1; step <= 100; step++) add_step(m, step);
+    mem_fail_at(0);
+    EXPECT_EQ(count_lines(), 100);
+    metrics_close(m);
+}
+
 TEST(a_log_cut_anywhere_by_a_kill_can_be_resumed)
 {
     char *text = NULL;
