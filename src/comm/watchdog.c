@@ -31,7 +31,6 @@ struct watchdog {
     int hurry_code;
     void (*farewell)(void *context); // before the end; NULL: nothing
     void *context;
-    bool leaving; // a thread is about to call farewell: nobody takes it away any more
     // The thread's own:
     double now_s; // time that this thread has lived through: while the whole process was stopped
                   // (Ctrl-Z, a frozen job), nobody can be blamed for silence
@@ -203,9 +202,6 @@ _Noreturn void watchdog_lost(struct watchdog *w, const char *reason)
     struct pulse p = pulse_now();
     watchdog_hurry(w, patience_s, EXIT_LOST);
     say_goodbye(w, &p, reason, "");
-    (void)pthread_mutex_lock(&w->lock);
-    w->leaving = true; // from here on farewell and what it needs stay
-    (void)pthread_mutex_unlock(&w->lock);
     if (w->farewell != NULL) w->farewell(w->context);
     _Exit(EXIT_LOST);
 }
@@ -213,7 +209,8 @@ _Noreturn void watchdog_lost(struct watchdog *w, const char *reason)
 void watchdog_set_farewell(struct watchdog *w, void (*farewell)(void *context), void *context)
 {
     (void)pthread_mutex_lock(&w->lock);
-    while (w->leaving) (void)pthread_cond_wait(&w->changed, &w->lock); // until the process ends
+    // On the way out farewell, and what it needs, stay: who would take them away waits for the end.
+    while (w->hurry_s >= 0) (void)pthread_cond_wait(&w->changed, &w->lock);
     w->farewell = farewell;
     w->context = context;
     (void)pthread_mutex_unlock(&w->lock);

@@ -126,12 +126,7 @@ thread_local block_state *block;
 
 // Set before main: a static of a function would be guarded, and TSan take two streams that come
 // past the guard for ordered.
-const bool apart = __tsan_create_fiber && getenv("SHIM_ONE_THREAD") == nullptr;
-
-bool fibers_apart()
-{
-    return apart;
-}
+const bool fibers_apart = __tsan_create_fiber && getenv("SHIM_ONE_THREAD") == nullptr;
 
 thread_local char *stacks; // kept from launch to launch, one per CUDA thread of a block
 
@@ -151,7 +146,7 @@ void to_scheduler([[maybe_unused]] bool for_ever)
                                    block->asan_size);
 #endif
     // 1: the switch itself orders nothing.
-    if (fibers_apart()) __tsan_switch_to_fiber(block->scheduler_tsan, 1);
+    if (fibers_apart) __tsan_switch_to_fiber(block->scheduler_tsan, 1);
     shim_switch(&f->stack_pointer, block->scheduler_stack);
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_finish_switch_fiber(f->asan_stack, &block->asan_bottom, &block->asan_size);
@@ -177,7 +172,7 @@ void run(fiber *f, [[maybe_unused]] char *stack)
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_start_switch_fiber(&block->asan_fake, stack, stack_bytes);
 #endif
-    if (fibers_apart()) __tsan_switch_to_fiber(f->tsan, 1);
+    if (fibers_apart) __tsan_switch_to_fiber(f->tsan, 1);
     shim_switch(&block->scheduler_stack, f->stack_pointer);
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_finish_switch_fiber(block->asan_fake, nullptr, nullptr);
@@ -188,11 +183,11 @@ void run(fiber *f, [[maybe_unused]] char *stack)
 struct as_scheduler {
     as_scheduler()
     {
-        if (fibers_apart()) __tsan_switch_to_fiber(block->scheduler_tsan, 1);
+        if (fibers_apart) __tsan_switch_to_fiber(block->scheduler_tsan, 1);
     }
     ~as_scheduler()
     {
-        if (fibers_apart()) __tsan_switch_to_fiber(block->running->tsan, 1);
+        if (fibers_apart) __tsan_switch_to_fiber(block->running->tsan, 1);
     }
 };
 
@@ -223,7 +218,7 @@ char *new_token()
 // Under TSan mapped anew for every block: that clears what it remembers of the last block's frames.
 void fresh_stacks(int threads)
 {
-    if (stacks != nullptr && !fibers_apart()) return;
+    if (stacks != nullptr && !fibers_apart) return;
     int n = stacks == nullptr ? most_threads : threads;
     int fixed = stacks != nullptr ? MAP_FIXED : 0;
     void *p = mmap(stacks, static_cast<size_t>(n) * stack_bytes, PROT_READ | PROT_WRITE,
@@ -271,7 +266,7 @@ void start_fiber(int i, dim3 at, dim3 grid, dim3 dim)
     top[-2] = reinterpret_cast<void *>(fiber_main);
     for (int k = 0; k < saved_registers; k++) top[-3 - k] = nullptr;
     f->stack_pointer = &top[-2 - saved_registers];
-    if (fibers_apart()) f->tsan = __tsan_create_fiber(0);
+    if (fibers_apart) f->tsan = __tsan_create_fiber(0);
 }
 
 void prepare_block(dim3 at, dim3 grid, dim3 dim, size_t bytes)
@@ -318,7 +313,7 @@ void run_block(dim3 at, dim3 grid, dim3 dim, size_t bytes, unsigned long mode, u
         live -= run_turn(order);
         if (live > 0) release_barrier();
     }
-    if (!fibers_apart()) return;
+    if (!fibers_apart) return;
     for (int i = 0; i < block->n_threads; i++) block->ended.push_back(block->threads[i].tsan);
     while (block->ended.size() > 4096) end_oldest();
 }
